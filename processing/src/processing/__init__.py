@@ -1,0 +1,1 @@
+"""The topic `raw_events` into customer profiles: Parquet on MinIO and an Elasticsearch index."""

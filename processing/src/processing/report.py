@@ -1,0 +1,71 @@
+"""What a run did, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(slots=True)
+class Report:
+    """Counts of one run, and what all profiles add up to."""
+
+    events_landed: int = 0
+    misfits: int = 0
+    batches: int = 0
+    profiles_updated: int = 0
+    profiles_indexed: int = 0
+    events: int = 0
+    """Events in profiles: each event once, whatever was sent twice."""
+    customers: int = 0
+    event_types: dict[str, int] = field(default_factory=dict)
+    purchases: int = 0
+    revenue: str = "0.00"
+    average_customer_value: str = "0.00"
+    segments: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    events_per_second: float = 0.0
+    seconds_by_stage: dict[str, float] = field(default_factory=dict)
+
+    def add_totals(self, parts: Iterable[Mapping[str, Any]]) -> None:
+        """Take over what the profiles of all buckets add up to."""
+        sums: dict[str, int] = {}
+        segments: dict[str, int] = {}
+        for part in parts:
+            for name, number in part.items():
+                if name != "segments":
+                    sums[name] = sums.get(name, 0) + number
+            for name, number in part["segments"].items():
+                segments[name] = segments.get(name, 0) + number
+        if not sums:
+            return
+        self.events = sums["total_events"]
+        self.customers = sums["customers"]
+        self.purchases = sums["total_purchases"]
+        known = sums["total_product_views"] + sums["total_cart_additions"] + sums["total_purchases"]
+        self.event_types = {
+            "view": sums["total_product_views"],
+            "cart": sums["total_cart_additions"],
+            "remove_from_cart": sums["total_events"] - known,
+            "purchase": sums["total_purchases"],
+        }
+        cents = sums["revenue_cents"]
+        self.revenue = _money(cents)
+        self.average_customer_value = _money((2 * cents + self.customers) // (2 * self.customers)) if self.customers else "0.00"
+        self.segments = dict(sorted(segments.items(), key=lambda item: (-item[1], item[0])))
+
+    def write(self, folder: Path) -> Path:
+        """Leave the report as `process-latest.json`; returns its path."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "process-latest.json"
+        beside = path.with_suffix(".new")
+        beside.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        beside.replace(path)
+        return path
+
+
+def _money(cents: int) -> str:
+    return f"{cents // 100}.{cents % 100:02d}"

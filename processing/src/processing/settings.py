@@ -1,0 +1,74 @@
+"""Settings of the processing, read once from `.env` and the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from processing.errors import ProcessError
+
+LAKE = "data-lake"
+"""The MinIO bucket that holds events and profiles."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where the servers are and how much is done at once."""
+
+    bootstrap_servers: str
+    minio_address: str
+    minio_user: str
+    minio_password: str
+    elasticsearch_url: str
+    elasticsearch_password: str
+    spark_master: str
+    driver_host: str
+    """The address at which the executors reach the driver."""
+    executor_memory: str
+    buckets: int
+    batch_events: int
+    """Events in a micro-batch at the most: what bounds memory."""
+    reports: Path
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Settings:
+        """Read the settings.
+
+        Raises:
+            ProcessError: naming everything that is missing or malformed at once.
+        """
+        problems: list[str] = []
+
+        def text(name: str, default: str) -> str:
+            return environ.get(name) or default
+
+        def required(name: str) -> str:
+            if not environ.get(name):
+                problems.append(f"{name} is not set")
+            return environ.get(name, "")
+
+        def count(name: str, default: int) -> int:
+            given = text(name, str(default))
+            if not given.isdigit() or int(given) < 1:
+                problems.append(f"{name}={given} is not a whole number above 0")
+                return default
+            return int(given)
+
+        settings = cls(
+            bootstrap_servers=text("KAFKA_BOOTSTRAP_SERVERS", f"127.0.0.1:{text('KAFKA_PORT', '9092')}"),
+            minio_address=text("MINIO_ADDRESS", f"127.0.0.1:{text('MINIO_PORT', '9000')}"),
+            minio_user=required("MINIO_ROOT_USER"),
+            minio_password=required("MINIO_ROOT_PASSWORD"),
+            elasticsearch_url=text("ELASTICSEARCH_URL", f"http://127.0.0.1:{text('ELASTICSEARCH_PORT', '9200')}"),
+            elasticsearch_password=environ.get("ELASTIC_PASSWORD", ""),
+            spark_master=text("SPARK_MASTER_URL", f"spark://127.0.0.1:{text('SPARK_MASTER_PORT', '7077')}"),
+            driver_host=text("SPARK_DRIVER_HOST", "127.0.0.1"),
+            executor_memory=text("SPARK_EXECUTOR_MEMORY", "768m"),
+            buckets=count("BUCKETS", 16),
+            batch_events=count("BATCH_EVENTS", 1_000_000),
+            reports=Path(text("REPORTS", "reports")),
+        )
+        if problems:
+            raise ProcessError("The settings are not usable: " + "; ".join(problems) + ".\nRun `make setup`, or mend .env.")
+        return settings

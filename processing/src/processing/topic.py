@@ -1,0 +1,139 @@
+"""Read `raw_events`: what it holds, and exact ranges of offsets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from contracts import DEAD_LETTERS, RAW_EVENTS
+
+from processing.errors import ProcessError
+from processing.plan import Range
+
+ANSWER_S = 10.0
+STALL_S = 60.0
+FETCH = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A range of offsets of one partition: the work of one task."""
+
+    partition: int
+    begin: int
+    end: int
+
+
+def _consumer(bootstrap_servers: str) -> Consumer:
+    return Consumer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": "processing",
+            "enable.auto.commit": False,
+            # Rows of a transaction that was not committed are no events.
+            "isolation.level": "read_committed",
+            # An offset that is gone is an error, never a silent jump.
+            "auto.offset.reset": "error",
+            "enable.partition.eof": True,
+            "queued.max.messages.kbytes": 32 * 1024,
+            "fetch.max.bytes": 16 * 1024 * 1024,
+            "max.partition.fetch.bytes": 8 * 1024 * 1024,
+            "fetch.wait.max.ms": 100,
+            "log_level": 0,
+        }
+    )
+
+
+def held(bootstrap_servers: str) -> dict[int, Range]:
+    """By partition, the topic's first offset and the one after its last committed message.
+
+    Raises:
+        ProcessError: no broker answers, or the topic is not there yet.
+    """
+    consumer = _consumer(bootstrap_servers)
+    try:
+        try:
+            topics = consumer.list_topics(timeout=ANSWER_S).topics
+        except KafkaException as error:
+            raise ProcessError(
+                f"Kafka does not answer on {bootstrap_servers} after {ANSWER_S:.0f} s.\n"
+                "Run `make up` to start the stack, or `make status` to see what runs."
+            ) from error
+        if RAW_EVENTS.name not in topics:
+            raise ProcessError("There is no topic raw_events yet.\nRun `make ingest` first.")
+        return {
+            partition: consumer.get_watermark_offsets(TopicPartition(RAW_EVENTS.name, partition), timeout=ANSWER_S)
+            for partition in topics[RAW_EVENTS.name].partitions
+        }
+    finally:
+        consumer.close()
+
+
+def splits(ranges: dict[int, Range], most: int) -> list[Split]:
+    """Cut ranges into tasks of at most so many offsets each."""
+    found = []
+    for partition, (begin, end) in sorted(ranges.items()):
+        pieces = -(-(end - begin) // most)
+        for piece in range(pieces):
+            edges = [begin + (end - begin) * number // pieces for number in (piece, piece + 1)]
+            found.append(Split(partition, *edges))
+    return found
+
+
+def read(bootstrap_servers: str, split: Split) -> Iterator[tuple[list[int], list[bytes | None]]]:
+    """Offsets and values of every committed message in a split, in order, some thousands at a time.
+
+    Transaction markers take up offsets without being messages, so the end is known by a message
+    beyond it, or by the end of the partition.
+
+    Raises:
+        ProcessError: an offset is gone, or the broker stops answering.
+    """
+    consumer = _consumer(bootstrap_servers)
+    try:
+        consumer.assign([TopicPartition(RAW_EVENTS.name, split.partition, split.begin)])
+        while True:
+            messages = consumer.consume(FETCH, timeout=0.2) or consumer.consume(1, timeout=STALL_S)
+            if not messages:
+                raise ProcessError(
+                    f"Kafka on {bootstrap_servers} sent nothing of {split} for {STALL_S:.0f} s. Run `make status`."
+                )
+            offsets: list[int] = []
+            values: list[bytes | None] = []
+            reached = False
+            for message in messages:
+                failure = message.error()
+                if failure is None:
+                    offset = message.offset()
+                    if offset >= split.end:
+                        reached = True
+                        break
+                    offsets.append(offset)
+                    values.append(message.value())
+                elif failure.code() == KafkaError._PARTITION_EOF:
+                    reached = message.offset() >= split.end
+                elif failure.code() in (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET):
+                    raise ProcessError(f"Offsets of {split} are no longer in the topic: {failure.str()}")
+                elif not failure.retriable():
+                    raise KafkaException(failure)
+            if offsets:
+                yield offsets, values
+            if reached:
+                return
+    finally:
+        consumer.close()
+
+
+def send_dead_letters(bootstrap_servers: str, letters: list[tuple[str, str]]) -> None:
+    """Publish messages that do not keep the contract, keys and values.
+
+    A batch that is done again sends them again under the same key, the message's place.
+    """
+    producer = Producer({"bootstrap.servers": bootstrap_servers, "enable.idempotence": True, "log_level": 0})
+    failures: list[str] = []
+    for key, value in letters:
+        producer.produce(DEAD_LETTERS.name, value, key, on_delivery=lambda error, _: error and failures.append(str(error)))
+        producer.poll(0)
+    if producer.flush(STALL_S) or failures:
+        raise ProcessError(f"The dead letters could not be published: {failures[:1] or 'no answer'}. Run `make status`.")

@@ -1,0 +1,1 @@
+"""The native stack: Kafka, Spark, MinIO and Elasticsearch as processes on loopback."""

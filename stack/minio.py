@@ -1,0 +1,32 @@
+"""MinIO, the object store of the data lake."""
+
+from __future__ import annotations
+
+from stack.server import Server, http_ok
+from stack.settings import Settings
+
+
+def minio(settings: Settings) -> Server:
+    """One server with one folder of data; API and console on loopback."""
+    folder = settings.data("minio")
+    address = settings.address("MINIO_PORT")
+    console = settings.address("MINIO_CONSOLE_PORT")
+    return Server(
+        name="minio",
+        command=[
+            *(str(settings.dist / "minio" / "minio"), "server", "--quiet"),
+            *("--address", address, "--console-address", console, str(folder)),
+        ],
+        env={
+            "MINIO_ROOT_USER": settings.minio_user,
+            "MINIO_ROOT_PASSWORD": settings.minio_password,
+            "MINIO_UPDATE": "off",
+            "MINIO_CALLHOME_ENABLE": "off",
+            # Go returns memory to the system late; this keeps the idle server small.
+            "GOMEMLIMIT": "512MiB",
+        },
+        ports=("MINIO_PORT", "MINIO_CONSOLE_PORT"),
+        ready=lambda: http_ok(f"http://{address}/minio/health/ready"),
+        address=f"http://{address}, console http://{console}",
+        prepare=lambda: folder.mkdir(parents=True, exist_ok=True),
+    )
