@@ -356,13 +356,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, default=REAL_ROWS, help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="another seed gives another file (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("data/events.csv"), help="where to (default: %(default)s)")
+    parser.add_argument("--force", action="store_true", help="also overwrite a file that is no sample")
     given = parser.parse_args(arguments)
     began = time.perf_counter()
+    # Says that a file was made here: real events of the same name are not overwritten by accident.
+    label = given.out.with_name(f".{given.out.name}.sample")
     try:
+        if given.out.exists() and not label.exists() and not given.force:
+            raise ValueError(f"{given.out} is there and was not made here; name another file, or add --force (FORCE=1)")
         events = make_events(given.rows, given.seed)
         given.out.parent.mkdir(parents=True, exist_ok=True)
         beside = given.out.with_suffix(".new")
         events.write_csv(beside)
+        label.write_text(f"rows={given.rows} seed={given.seed}\n")
         beside.replace(given.out)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -99,12 +99,19 @@ def for_kafka(jvms: list[Jvm]) -> Jvm | None:
     return for_spark(jvms) or next((jvm for jvm in jvms if jvm.version >= 17), None)
 
 
-def main() -> int:
-    """Print what this machine lacks, one word a line: `spark`, `elasticsearch`."""
+def main(arguments: list[str]) -> int:
+    """Print what this machine lacks, one word a line, or with `--home spark` where Spark's Java lies."""
     root = Path(__file__).resolve().parent.parent
     dist = Path(os.environ.get("STACK_DIST") or root / (os.environ.get("STACK_HOME") or ".stack") / "dist")
     jvms = find(os.environ, dist)
-    if not for_spark(jvms):
+    spark = for_spark(jvms)
+    if arguments == ["--home", "spark"]:
+        if spark is None:
+            print("error: no Java for Spark was found. Run `make setup`.", file=sys.stderr)
+            return 1
+        print(spark.home)
+        return 0
+    if spark is None:
         print("spark")
     if not for_elasticsearch(jvms):
         print("elasticsearch")
@@ -112,4 +119,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

