@@ -55,7 +55,7 @@ ingest: $(READY) ## CSV file to Kafka, every row exactly once [FILE=data/events.
 	@$(PY) -m ingestion "$(FILE)"
 
 process: $(READY) ## Kafka to lake, profiles and index: everything that is new
-	@$(WITH_JAVA) $(PY) -m processing process
+	@$(WITH_JAVA) $(PY) -m processing process $(if $(BRIEF),--brief)
 
 profile: $(READY) ## One customer's profile: ID=1515915625519388267
 	@$(PY) -m processing profile "$(or $(ID),$(error Name a customer: make profile ID=…))"

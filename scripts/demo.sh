@@ -22,7 +22,7 @@ main() {
   title "4/5  CSV to Kafka"
   make ingest FILE="$FILE"
   title "5/5  Kafka to customer profiles"
-  make process
+  make process BRIEF=1
   .venv/bin/python -m processing summary
   printf '\nDone in %d min %02d s. Stop everything with: make down\n' \
     $(((SECONDS - began) / 60)) $(((SECONDS - began) % 60))

@@ -118,9 +118,7 @@ def make_events(rows: int, seed: int) -> pl.DataFrame:
     product, catalogue = _catalogue(rng, scale, distinct)
     price = catalogue["price"].to_numpy()[product]
     kind = _types(rng, scale, user, price)
-    events = pl.DataFrame(
-        {"moment": moment, "kind": kind, "product": product, "user": user, "session": session}
-    )
+    events = pl.DataFrame({"moment": moment, "kind": kind, "product": product, "user": user, "session": session})
     events = _repeat(rng, scale, _lose_sessions(rng, scale, events)).sort("moment", "session", maintain_order=True)
     return _as_text(rng, scale, events, catalogue, sessions, users, user_of_session)
 
@@ -150,7 +148,7 @@ def _moments(rng: np.random.Generator, session: Ints, sessions: int) -> Ints:
     begin = np.minimum(begin, edges[-1] - 1 - passed[ends])
     moment = begin[session] + passed
     moment[np.argmin(moment)], moment[np.argmax(moment)] = edges[0], edges[-1] - 1
-    return moment
+    return np.asarray(moment, np.int64)
 
 
 def _catalogue(rng: np.random.Generator, scale: Scale, rows: int) -> tuple[Ints, pl.DataFrame]:
@@ -199,7 +197,7 @@ def _prices(rng: np.random.Generator, shown: Ints, kinds: int) -> Floats:
     spare = spare[np.argsort(shown[spare], kind="stable")]
     unused = np.setdiff1d(np.arange(len(ladder)), step)[: len(spare)]
     step[spare[: len(unused)]] = unused
-    return ladder[step]
+    return np.asarray(ladder[step])
 
 
 def _ladder(kinds: int) -> Floats:
@@ -223,13 +221,15 @@ def _price_at(share: Floats) -> Floats:
     z = np.array([NormalDist().inv_cdf(value) for value in share])
     logarithm = median + np.where(z < 0, (median - low), (high - median)) / quarter * z
     logarithm = np.where(z > quarter, high + PRICE_TAIL * (z - quarter), logarithm)
-    return np.clip(np.exp(logarithm), *PRICE_RANGE)
+    return np.asarray(np.clip(np.exp(logarithm), *PRICE_RANGE))
 
 
 def _brand_names() -> list[str]:
     count = len(SYLLABLES)
     return [
-        SYLLABLES[number % count] + SYLLABLES[number // count % count] + SYLLABLES[(7 * number + number // 64) % count]
+        SYLLABLES[number % count]
+        + SYLLABLES[number // count % count]
+        + SYLLABLES[(7 * number + number // 64) % count]
         + SYLLABLES[number // count**2 % count]
         for number in range(BRANDS)
     ]

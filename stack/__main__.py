@@ -58,7 +58,9 @@ def up(settings: Settings, environ: Mapping[str, str]) -> int:
     check_space(settings.home, RUN_SPACE)
     started = Supervisor(settings, say).up(servers(settings, environ))
     if started:
-        console.print(f"The stack is up ({time.monotonic() - began:.0f} s). Next: make ingest, make process, make status")
+        console.print(
+            f"The stack is up ({time.monotonic() - began:.0f} s). Next: make ingest, make process, make status"
+        )
     else:
         console.print("The stack was up already; every server answers.")
     return 0
@@ -68,7 +70,9 @@ def status(settings: Settings, environ: Mapping[str, str]) -> int:
     supervisor = Supervisor(settings, say)
     table = Table(box=None, pad_edge=False)
     for heading in ("server", "state", "pid", "since", "memory", "where"):
-        table.add_column(heading, justify="right" if heading in ("pid", "memory") else "left", no_wrap=heading != "where")
+        table.add_column(
+            heading, justify="right" if heading in ("pid", "memory") else "left", no_wrap=heading != "where"
+        )
     total, running = 0, 0
     for server in servers(settings, environ):
         state = supervisor.state(server.name)

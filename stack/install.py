@@ -161,7 +161,13 @@ def _minio(target: Path, environ: Mapping[str, str], say: Say) -> None:
     go = _go(environ, target)
     say("building MinIO from its source: this happens once and takes 2 to 8 minutes on 2 cores")
     # GOTOOLCHAIN=auto lets an old Go fetch the one that the module asks for.
-    env = {**environ, "GOBIN": str(target), "GOTOOLCHAIN": "auto", "GOFLAGS": "-trimpath -ldflags=-w", "CGO_ENABLED": "0"}
+    env = {
+        **environ,
+        "GOBIN": str(target),
+        "GOTOOLCHAIN": "auto",
+        "GOFLAGS": "-trimpath -ldflags=-w",
+        "CGO_ENABLED": "0",
+    }
     started = time.monotonic()
     log = target / "build.log"
     with log.open("wb") as out:

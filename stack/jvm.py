@@ -65,9 +65,7 @@ def describe(home: Path) -> Jvm | None:
     if version and modules:
         return Jvm(home, int(version[1]), VECTOR_MODULE in modules[1].split())
     try:
-        listed = subprocess.run(
-            [java, "--list-modules"], capture_output=True, text=True, timeout=30, check=True
-        ).stdout
+        listed = subprocess.run([java, "--list-modules"], capture_output=True, text=True, timeout=30, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return None
     base = re.search(r"^java\.base@(\d+)", listed, re.M)

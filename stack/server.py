@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,8 +36,6 @@ def write(path: Path, text: str) -> None:
 
 def http_ok(url: str) -> bool:
     """True when a GET on `url` answers 200 within two seconds."""
-    import urllib.request
-
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:
             return bool(answer.status == 200)

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,10 +148,12 @@ class Supervisor:
             if not is_free(self._settings.ports[name])
         ]
         if taken:
-            lines = [f"Port {port} ({setting}, for {server}) is taken{_holder(port)}." for setting, port, server in taken]
+            lines = [
+                f"Port {port} ({setting}, for {server}) is taken{_holder(port)}." for setting, port, server in taken
+            ]
             raise StackError(
-                "\n".join(lines)
-                + "\nStop that program, or choose free ports: ./configure-ports.sh --repick, then run the command again."
+                "\n".join(lines) + "\nStop that program, or choose free ports: ./configure-ports.sh --repick. "
+                "Then run the command again."
             )
 
     def _start(self, server: Server) -> None:
@@ -193,7 +195,9 @@ class Supervisor:
 
     def _tail(self, name: str) -> str:
         lines = self.log(name).read_text(errors="replace").splitlines()[-15:]
-        return "\n".join(f"  | {line}" for line in lines) + f"\nThe whole log: {self.log(name)}. Then run `make up` again."
+        return (
+            "\n".join(f"  | {line}" for line in lines) + f"\nThe whole log: {self.log(name)}. Then run `make up` again."
+        )
 
     def _stop(self, name: str) -> None:
         process = self._process(name)
@@ -203,12 +207,13 @@ class Supervisor:
             _, alive = psutil.wait_procs([process], timeout=TERM_DEADLINE_S)
             # What a server started (Spark's executors) goes with it, even where it left the process group.
             left = [member for member in {*members, *_session(process.pid)} if member.is_running()]
+            for member in left:
+                with suppress(psutil.NoSuchProcess):
+                    member.terminate()
             _, left = psutil.wait_procs([*alive, *left], timeout=5)
             for member in left:
-                try:
+                with suppress(psutil.NoSuchProcess):
                     member.kill()
-                except psutil.NoSuchProcess:
-                    continue
             psutil.wait_procs(left, timeout=10)
         self._record(name).unlink(missing_ok=True)
 
@@ -231,7 +236,12 @@ def _holder(port: int) -> str:
     except psutil.AccessDenied:
         return ""
     for connection in listening:
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+        if (
+            connection.status == psutil.CONN_LISTEN
+            and connection.laddr
+            and connection.laddr.port == port
+            and connection.pid
+        ):
             try:
                 return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
             except psutil.NoSuchProcess:

@@ -118,9 +118,7 @@ def check(row: Mapping[str, str | None]) -> tuple[dict[str, str | None], list[Re
                 values[column] = canonical_price(text)
                 if values[column] is None:
                     negative = _PRICE.fullmatch(text)
-                    reasons.append(
-                        Reason.PRICE_NEGATIVE if negative and negative[1] else Reason.PRICE_INVALID
-                    )
+                    reasons.append(Reason.PRICE_NEGATIVE if negative and negative[1] else Reason.PRICE_INVALID)
             case _:
                 values[column] = text
     return values, reasons

@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("file", type=Path, help="CSV file with events: .csv, .csv.gz or .csv.zst")
     given = parser.parse_args(arguments)
     environ = {key: value or "" for key, value in {**dotenv_values(".env"), **os.environ}.items()}
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     try:
         return run(given.file, Settings.from_env(environ), console)
     except IngestError as error:
@@ -50,7 +50,9 @@ def run(path: Path, settings: Settings, console: Console) -> int:
     if source.done:
         console.print(f"{source.done.read:,} rows are in since {source.done.updated_at}", markup=False)
     elif source.name != path.name:
-        console.print(f"A file {path.name} with other content came before: this is a new source, {source.name}", markup=False)
+        console.print(
+            f"A file {path.name} with other content came before: this is a new source, {source.name}", markup=False
+        )
     plain = path.suffix == ".csv"
     with Progress(
         TextColumn("  {task.description}"),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
-from contracts import PROGRESS, TOPICS
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
+from contracts import PROGRESS, TOPICS
 from ingestion.errors import IngestError
 from ingestion.progress import Progress
 
@@ -50,9 +50,7 @@ def ensure_topics(bootstrap_servers: str) -> None:
     missing = [topic for topic in TOPICS if topic.name not in present]
     if not missing:
         return
-    wanted = [
-        NewTopic(topic.name, num_partitions=topic.partitions, config=dict(topic.config)) for topic in missing
-    ]
+    wanted = [NewTopic(topic.name, num_partitions=topic.partitions, config=dict(topic.config)) for topic in missing]
     for name, future in admin.create_topics(wanted).items():
         try:
             future.result(timeout=ANSWER_S)
@@ -88,7 +86,7 @@ def read_progress(bootstrap_servers: str) -> dict[str, Progress]:
                 raise IngestError(f"Kafka on {bootstrap_servers} stopped answering. Run `make status`.")
             failure = message.error()
             if failure is None:
-                record = Progress.from_json(message.value())
+                record = Progress.from_json(message.value() or b"")
                 found[record.source] = record
             elif failure.code() == KafkaError._PARTITION_EOF:
                 return found
@@ -128,7 +126,7 @@ class ConfluentPublisher:
         queued = self._producer.produce_batch(topic, messages)
         if queued != len(messages):
             refused = next(message["_error"] for message in messages if "_error" in message)
-            raise IngestError(f"{len(messages) - queued} messages were refused before they were sent: {refused}")
+            raise IngestError(f"{len(messages) - queued} messages were refused before they were sent: {refused!r}")
 
     def commit(self) -> None:
         self._call(lambda: self._producer.commit_transaction(COMMIT_S))
@@ -136,9 +134,9 @@ class ConfluentPublisher:
     def abort(self) -> None:
         self._call(lambda: self._producer.abort_transaction(ANSWER_S))
 
-    def _call(self, action: object) -> None:
+    def _call(self, action: Callable[[], object]) -> None:
         try:
-            action()  # type: ignore[operator]
+            action()
         except KafkaException as error:
             cause = error.args[0]
             if cause.code() in (KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,14 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
-from contracts import DEAD_LETTERS, PROGRESS, RAW_EVENTS, SCHEMA_VERSION
 
+from contracts import DEAD_LETTERS, PROGRESS, RAW_EVENTS, SCHEMA_VERSION
 from ingestion.errors import IngestError
 from ingestion.progress import Progress, new_name
 from ingestion.publish import Publisher
 from ingestion.repeats import Seen
 from ingestion.report import Report
-from ingestion.sources import Block, Header, read_blocks, read_header
+from ingestion.sources import Block, Header, open_stream, read_blocks, read_header
 from ingestion.validate import encode, validate
 
 
@@ -44,6 +45,10 @@ class Source:
     done: Progress | None
 
 
+def now_utc() -> datetime:
+    return datetime.now(UTC)
+
+
 def find_source(path: Path, known: dict[str, Progress]) -> Source:
     """Recognise a file by its content: the longest beginning of it that some record has in.
 
@@ -62,10 +67,6 @@ def find_source(path: Path, known: dict[str, Progress]) -> Source:
 
 def _digests(path: Path, ends: list[int]) -> Iterator[tuple[int, str]]:
     """SHA-256 of the file's first `end` bytes for each of the ascending `ends` that it reaches."""
-    import hashlib
-
-    from ingestion.sources import open_stream
-
     digest = hashlib.sha256()
     position = 0
     with open_stream(path) as stream:
@@ -83,8 +84,8 @@ def ingest(
     path: Path,
     source: Source,
     publisher: Publisher,
-    on_batch: Callable[[Report, int], None] = lambda report, end: None,
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    on_batch: Callable[[Report, int], None],
+    clock: Callable[[], datetime] = now_utc,
 ) -> Report:
     """Send what is not in yet of a file.
 
@@ -109,8 +110,10 @@ def ingest(
         report.already_ingested_at = done.updated_at
     total = Counter(read=0, accepted=0, dead_lettered=0, duplicates=0)
     if done:
-        total.update(read=done.read, accepted=done.accepted, dead_lettered=done.dead_lettered, duplicates=done.duplicates)
-    stages: Counter[str] = Counter()
+        total.update(
+            read=done.read, accepted=done.accepted, dead_lettered=done.dead_lettered, duplicates=done.duplicates
+        )
+    stages: dict[str, float] = defaultdict(float)
     reasons: Counter[str] = Counter()
     batches = _prepare(path, source, stages)
     # The next block is validated while the broker commits this one.
@@ -159,7 +162,7 @@ def _send(publisher: Publisher, batch: Batch, record: Progress) -> None:
     publisher.commit()
 
 
-def _prepare(path: Path, source: Source, stages: Counter[str]) -> Iterator[Batch]:
+def _prepare(path: Path, source: Source, stages: dict[str, float]) -> Iterator[Batch]:
     """The blocks that are not in yet, validated; those that are only teach which events are known."""
     header: Header | None = None
     seen = Seen()
@@ -192,7 +195,7 @@ def _prepare(path: Path, source: Source, stages: Counter[str]) -> Iterator[Batch
             keys=accepted["user_id"].to_list(),
             values=encode(accepted).to_list(),
             dead_letters=[json.dumps(letter, ensure_ascii=False) for letter in rejected.iter_rows(named=True)],
-            reasons=Counter(checked.rejected["reasons"].explode().drop_nulls().to_list()),
+            reasons=Counter(checked.rejected["reasons"].explode(empty_as_null=True).drop_nulls().to_list()),
         )
         stages["validate"] += time.perf_counter() - started
         yield batch

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+
 from contracts import COLUMNS
 from contracts.rules import canonical_time
-
 from ingestion.errors import IngestError
 
 BLOCK_BYTES = 6 * 1024 * 1024

@@ -16,14 +16,15 @@ import polars as pl
 import polars_hash as plh
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from contracts import COLUMNS, EVENT_TYPES, MESSAGE_FIELDS, SCHEMA_VERSION, Reason, check
 from contracts.event import SEPARATOR
 
 MAX_LINE_BYTES = 64 * 1024
 
-REJECTED = {"source_row": pl.Int64, "reasons": pl.List(pl.String), "text": pl.String}
+REJECTED: dict[str, Any] = {"source_row": pl.Int64, "reasons": pl.List(pl.String), "text": pl.String}
 
-_VALUES = dict.fromkeys(COLUMNS, pl.String)
+_CHECKED: dict[str, Any] = {"source_row": pl.Int64, **dict.fromkeys(COLUMNS, pl.String)}
 _PLAIN_TIME = r"^[12][0-9]{3}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-5][0-9]:[0-5][0-9] UTC$"
 _PLAIN_INTEGER = r"^[1-9][0-9]{0,19}$"
 _PLAIN_PRICE = r"^(?:0|[1-9][0-9]{0,11})\.[0-9]{2}$"
@@ -114,13 +115,15 @@ def _split(rows: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
     )
     if fields.height != rows.height:
         raise RuntimeError(f"{rows.height} lines became {fields.height} rows")
-    return pl.concat([rows, fields.select(COLUMNS)], how="horizontal")
+    return rows.hstack(fields.select(COLUMNS))
 
 
 def _is_plain() -> pl.Expr:
     """True where a row is in order as it stands, but for the format of its time."""
     time = pl.col("event_time")
-    optional_text = [pl.col(name).is_null() | pl.col(name).str.contains(_PLAIN_TEXT) for name in ("category_code", "brand")]
+    optional_text = [
+        pl.col(name).is_null() | pl.col(name).str.contains(_PLAIN_TEXT) for name in ("category_code", "brand")
+    ]
     condition = pl.all_horizontal(
         time.str.contains(_PLAIN_TIME),
         time.str.to_datetime("%Y-%m-%d %H:%M:%S UTC", strict=False).is_not_null(),
@@ -150,7 +153,7 @@ def _check_one_by_one(rows: pl.DataFrame, columns: Sequence[str]) -> tuple[pl.Da
         else:
             good.append({"source_row": number, **values})
     return (
-        pl.DataFrame(good, schema={"source_row": pl.Int64, **_VALUES}),
+        pl.DataFrame(good, schema=_CHECKED),
         pl.DataFrame(rejected, schema=REJECTED),
     )
 
@@ -175,7 +178,11 @@ def _messages(values: pl.DataFrame, source: str) -> pl.DataFrame:
         values.with_columns(identity.alias("event_id"))
         .with_columns(
             plh.col("event_id").chash.sha2_256().str.head(32).alias("event_id"),
-            pl.col("category_code").str.split_exact(".", 1).struct.field("field_0").replace("", None).alias("category_root"),
+            pl.col("category_code")
+            .str.split_exact(".", 1)
+            .struct.field("field_0")
+            .replace("", None)
+            .alias("category_root"),
             pl.lit(SCHEMA_VERSION).alias("schema_version"),
             pl.lit(source).alias("source"),
         )

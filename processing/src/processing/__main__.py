@@ -26,7 +26,8 @@ from processing.settings import Settings
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m processing", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("process", help="land what is new, update profiles and index, print a summary")
+    everything = commands.add_parser("process", help="land what is new, update profiles and index, print a summary")
+    everything.add_argument("--brief", action="store_true", help="leave the summary out")
     commands.add_parser("summary", help="print what all profiles add up to, and where to look next")
     profile = commands.add_parser("profile", help="print one customer's profile")
     profile.add_argument("user_id")
@@ -39,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
             return show_profile(settings, given.user_id)
         if given.command == "summary":
             return show_summary(settings, console)
-        return run(settings, console)
+        return run(settings, console, given.brief)
     except ProcessError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -51,13 +52,15 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def run(settings: Settings, console: Console) -> int:
+def run(settings: Settings, console: Console, brief: bool) -> int:
     report = process(settings, read_segments(), lambda line: console.print(f"  {line}", markup=False))
     if not report.batches and not report.profiles_updated and not report.profiles_indexed:
         console.print(f"Nothing new: {report.customers:,} profiles are up to date ({report.seconds:.1f} s).")
         report.write(settings.reports)
         return 0
     show(report, console)
+    if not brief:
+        console.print(summary(report))
     console.print(f"Report: {report.write(settings.reports)}", markup=False)
     return 0
 
@@ -65,12 +68,13 @@ def run(settings: Settings, console: Console) -> int:
 def show(report: Report, console: Console) -> None:
     """Print what a run did."""
     console.print(
-        f"{report.events_landed:,} events landed in {report.batches} micro-batches, {report.profiles_updated:,} profiles "
-        f"updated, {report.profiles_indexed:,} indexed, in {report.seconds:.1f} s ({report.events_per_second:,.0f} events/s)"
+        f"{report.events_landed:,} events landed, {report.profiles_updated:,} profiles updated, "
+        f"{report.profiles_indexed:,} indexed, in {report.seconds:.1f} s ({report.events_per_second:,.0f} events/s)"
     )
     if report.misfits:
-        console.print(f"[yellow]{report.misfits:,} messages do not keep the contract; they are in raw_events_dead_letter[/]")
-    console.print(summary(report))
+        console.print(
+            f"[yellow]{report.misfits:,} messages do not keep the contract; they are in raw_events_dead_letter[/]"
+        )
 
 
 def show_summary(settings: Settings, console: Console) -> int:
@@ -84,7 +88,7 @@ def show_summary(settings: Settings, console: Console) -> int:
         console.print("\n[bold]Best customers[/]")
         for profile in best:
             console.print(
-                f"  {profile['user_id']}  {profile['total_revenue']:>12,.2f} in {profile['total_purchases']} purchases, "
+                f"  {profile['user_id']}  {profile['total_revenue']:>12,.2f} ({profile['total_purchases']} bought), "
                 f"mostly {profile['favorite_brand'] or 'no brand'}"
             )
     console.print("\n[bold]Where to look next[/]")
@@ -126,7 +130,9 @@ def show_profile(settings: Settings, user_id: str) -> int:
     index.ensure()
     found: Mapping[str, object] | None = index.find(user_id)
     if found is None:
-        raise ProcessError(f"There is no profile of a customer {user_id}.\nIs the id right, and has `make process` run?")
+        raise ProcessError(
+            f"There is no profile of a customer {user_id}.\nIs the id right, and has `make process` run?"
+        )
     print(json.dumps(found, indent=2, ensure_ascii=False))
     return 0
 

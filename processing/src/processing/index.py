@@ -43,7 +43,9 @@ class Index:
     def __init__(self, settings: Settings) -> None:
         self._url = settings.elasticsearch_url
         auth = ("elastic", settings.elasticsearch_password) if settings.elasticsearch_password else None
-        self._client = Elasticsearch(self._url, basic_auth=auth, request_timeout=60, retry_on_timeout=True, max_retries=3)
+        self._client = Elasticsearch(
+            self._url, basic_auth=auth, request_timeout=60, retry_on_timeout=True, max_retries=3
+        )
 
     def ensure(self) -> str:
         """Put the template and, the first time, an index with the alias; returns the index behind it.
@@ -55,7 +57,7 @@ class Index:
             self._client.indices.put_index_template(name=ALIAS, body=TEMPLATE)
             if not self._client.indices.exists_alias(name=ALIAS):
                 self._client.options(ignore_status=400).indices.create(index=FIRST_INDEX, aliases={ALIAS: {}})
-            return next(iter(self._client.indices.get_alias(name=ALIAS).body))
+            return str(next(iter(self._client.indices.get_alias(name=ALIAS).body)))
         except NoAnswer as error:
             raise ProcessError(
                 f"Elasticsearch does not answer on {self._url}.\nRun `make up` to start the stack, or `make status`."
@@ -93,7 +95,10 @@ class Index:
                     "Run `make status`, then `make process` again: it catches up."
                 ) from error
             except ApiError as error:
-                answer = {"errors": True, "items": [{"index": {"status": error.status_code, "error": {"reason": str(error)}}}]}
+                answer = {
+                    "errors": True,
+                    "items": [{"index": {"status": error.status_code, "error": {"reason": str(error)}}}],
+                }
             if not answer["errors"]:
                 return
             # 409: a newer version is in the index already, which is what versions are for.
@@ -122,7 +127,10 @@ class Index:
     def best(self, count: int) -> list[dict[str, Any]]:
         """The profiles with the highest revenue, highest first."""
         answer = self._client.search(
-            index=ALIAS, size=count, sort=[{"total_revenue": "desc"}, {"user_id": "asc"}], query={"range": {"total_revenue": {"gt": 0}}}
+            index=ALIAS,
+            size=count,
+            sort=[{"total_revenue": "desc"}, {"user_id": "asc"}],
+            query={"range": {"total_revenue": {"gt": 0}}},
         )
         return [hit["_source"] for hit in answer["hits"]["hits"]]
 

@@ -54,7 +54,9 @@ class Report:
         }
         cents = sums["revenue_cents"]
         self.revenue = _money(cents)
-        self.average_customer_value = _money((2 * cents + self.customers) // (2 * self.customers)) if self.customers else "0.00"
+        self.average_customer_value = (
+            _money((2 * cents + self.customers) // (2 * self.customers)) if self.customers else "0.00"
+        )
         self.segments = dict(sorted(segments.items(), key=lambda item: (-item[1], item[0])))
 
     def write(self, folder: Path) -> Path:

@@ -30,7 +30,7 @@ SPLIT_EVENTS = 150_000
 Say = Callable[[str], None]
 
 
-def process(settings: Settings, segments: Segments, say: Say = lambda line: None) -> Report:
+def process(settings: Settings, segments: Segments, say: Say) -> Report:
     """Land what is new, then bring profiles and index up to it.
 
     Raises:
@@ -146,9 +146,7 @@ def _profile(
     context: SparkContext, settings: Settings, buckets: list[int], through: int, index: str, segments: Segments
 ) -> list[BucketResult]:
     now = datetime.now(UTC)
-    task = partial(
-        profile_bucket, settings, through=through, index=index, segments=segments, generated_at=now
-    )
+    task = partial(profile_bucket, settings, through=through, index=index, segments=segments, generated_at=now)
     return context.parallelize(buckets, max(1, len(buckets))).map(task).collect()
 
 

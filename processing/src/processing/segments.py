@@ -77,7 +77,9 @@ def _rule(table: dict[str, object], where: str) -> Rule:
     unknown = sorted(set(table) - {"name", "field", "at_least"})
     name, field, at_least = table.get("name"), table.get("field"), table.get("at_least", 0)
     if unknown or not isinstance(name, str) or not name:
-        raise ProcessError(f"{where}: a rule has a name, and field and at_least" + (f", not {unknown[0]}" if unknown else ""))
+        raise ProcessError(
+            f"{where}: a rule has a name, and field and at_least" + (f", not {unknown[0]}" if unknown else "")
+        )
     if (field is None) != ("at_least" not in table):
         raise ProcessError(f"{where} ({name}): field and at_least go together")
     if field is not None and field not in FIELDS:

@@ -49,7 +49,7 @@ def spark_context(settings: Settings, log: Path) -> Iterator[SparkContext]:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as out:
         try:
-            gateway = launch_gateway(conf, {"stdout": out, "stderr": out})
+            gateway = launch_gateway(conf, {"stdout": out, "stderr": out})  # type: ignore[no-untyped-call]
             context = SparkContext(conf=conf, gateway=gateway)
         except Exception as error:
             raise ProcessError(

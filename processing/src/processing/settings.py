@@ -70,5 +70,7 @@ class Settings:
             reports=Path(text("REPORTS", "reports")),
         )
         if problems:
-            raise ProcessError("The settings are not usable: " + "; ".join(problems) + ".\nRun `make setup`, or mend .env.")
+            raise ProcessError(
+                "The settings are not usable: " + "; ".join(problems) + ".\nRun `make setup`, or mend .env."
+            )
         return settings

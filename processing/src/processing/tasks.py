@@ -14,8 +14,8 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
-from contracts import RAW_EVENTS, SCHEMA_VERSION
 
+from contracts import RAW_EVENTS, SCHEMA_VERSION
 from processing.errors import ProcessError
 from processing.index import Index
 from processing.lake import Lake, event_object, profile_object, to_parquet
@@ -130,7 +130,9 @@ def _catch_up(
     if done >= profiled:
         return 0, None
     missing = [number for number in batches if done < number <= profiled]
-    wanted = profiles if done == 0 else profiles.join(_users(lake, bucket, missing).to_frame(), on="user_id", how="semi")
+    wanted = (
+        profiles if done == 0 else profiles.join(_users(lake, bucket, missing).to_frame(), on="user_id", how="semi")
+    )
     try:
         Index(settings).put(index, wanted, profiled)
     except ProcessError as error:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from contracts import DEAD_LETTERS, RAW_EVENTS
 
+from contracts import DEAD_LETTERS, RAW_EVENTS
 from processing.errors import ProcessError
 from processing.plan import Range
 
@@ -104,15 +104,15 @@ def read(bootstrap_servers: str, split: Split) -> Iterator[tuple[list[int], list
             reached = False
             for message in messages:
                 failure = message.error()
-                if failure is None:
-                    offset = message.offset()
+                offset = message.offset()
+                if failure is None and offset is not None:
                     if offset >= split.end:
                         reached = True
                         break
                     offsets.append(offset)
                     values.append(message.value())
-                elif failure.code() == KafkaError._PARTITION_EOF:
-                    reached = message.offset() >= split.end
+                elif failure is None or failure.code() == KafkaError._PARTITION_EOF:
+                    reached = offset is not None and offset >= split.end
                 elif failure.code() in (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET):
                     raise ProcessError(f"Offsets of {split} are no longer in the topic: {failure.str()}")
                 elif not failure.retriable():
@@ -132,8 +132,15 @@ def send_dead_letters(bootstrap_servers: str, letters: list[tuple[str, str]]) ->
     """
     producer = Producer({"bootstrap.servers": bootstrap_servers, "enable.idempotence": True, "log_level": 0})
     failures: list[str] = []
+
+    def delivered(error: KafkaError | None, _: object) -> None:
+        if error is not None:
+            failures.append(error.str())
+
     for key, value in letters:
-        producer.produce(DEAD_LETTERS.name, value, key, on_delivery=lambda error, _: error and failures.append(str(error)))
+        producer.produce(DEAD_LETTERS.name, value, key, on_delivery=delivered)
         producer.poll(0)
     if producer.flush(STALL_S) or failures:
-        raise ProcessError(f"The dead letters could not be published: {failures[:1] or 'no answer'}. Run `make status`.")
+        raise ProcessError(
+            f"The dead letters could not be published: {failures[:1] or 'no answer'}. Run `make status`."
+        )

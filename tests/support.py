@@ -1,0 +1,107 @@
+"""What several tests need: rows, events and a second opinion."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+
+ROOT = Path(__file__).resolve().parent.parent
+REAL_FILE = ROOT.parent / "shared" / "data" / "multi-category-2019-10.csv"
+"""Real rows, where they lie beside the project."""
+
+HEADER = "event_time,event_type,product_id,category_id,category_code,brand,price,user_id,user_session"
+GOOD_ROW = {
+    "event_time": "2020-09-24 11:57:06 UTC",
+    "event_type": "view",
+    "product_id": "1996170",
+    "category_id": "2144415922528452715",
+    "category_code": "electronics.telephone",
+    "brand": "",
+    "price": "31.90",
+    "user_id": "1515915625519388267",
+    "user_session": "LJuJVLEjPT",
+}
+
+
+def row(**changes: str) -> dict[str, str]:
+    """A good row with some values changed."""
+    return {**GOOD_ROW, **changes}
+
+
+def line(**changes: str) -> str:
+    """A good row as a line of CSV."""
+    return ",".join(row(**changes).values())
+
+
+def event(**changes: Any) -> dict[str, Any]:
+    """An event as `build_profiles` takes it."""
+    values: dict[str, Any] = {
+        "event_id": "e1",
+        "event_time": datetime(2020, 9, 24, 11, 57, 6, tzinfo=UTC),
+        "event_type": "view",
+        "category_code": "electronics.telephone",
+        "brand": None,
+        "price": Decimal("31.90"),
+        "user_id": "7",
+        "user_session": "s1",
+    }
+    return {**values, **changes}
+
+
+EVENT_COLUMNS: dict[str, Any] = {
+    **dict.fromkeys(["event_id", "event_type", "category_code", "brand", "user_id", "user_session"], pl.String),
+    "event_time": pl.Datetime("us", "UTC"),
+    "price": pl.Decimal(18, 4),
+}
+
+
+def events(*rows: dict[str, Any]) -> pl.DataFrame:
+    """A frame of events; those without an `event_id` of their own get one each."""
+    numbered = [{**values, "event_id": values["event_id"] + f"-{place}"} for place, values in enumerate(rows)]
+    return pl.DataFrame(numbered, schema=EVENT_COLUMNS)
+
+
+def oracle(csv: Path) -> pl.DataFrame:
+    """Profiles by an independent DuckDB query over the CSV, without the fields of a run."""
+    return duckdb.sql(
+        f"""
+        with raw as (select * from read_csv('{csv}', all_varchar = true, header = true)),
+        rows as (
+            select distinct * replace (price::decimal(18, 4) as price),
+                strptime(event_time, '%Y-%m-%d %H:%M:%S UTC') as moment
+            from raw where user_session is not null
+        ),
+        favorites as (
+            select user_id,
+                (select category_code from rows c where c.user_id = u.user_id and category_code is not null
+                 group by 1 order by count(*) desc, 1 limit 1) as favorite_category,
+                (select brand from rows b where b.user_id = u.user_id and brand is not null
+                 group by 1 order by count(*) desc, 1 limit 1) as favorite_brand
+            from (select distinct user_id from rows) u
+        ),
+        sums as (
+            select user_id, count(*) as total_events, count(distinct user_session) as total_sessions,
+                count(*) filter (event_type = 'purchase') as total_purchases,
+                count(*) filter (event_type = 'view') as total_product_views,
+                count(*) filter (event_type = 'cart') as total_cart_additions,
+                coalesce(sum(price) filter (event_type = 'purchase'), 0)::decimal(18, 2) as total_revenue,
+                round(100.0 * count(*) filter (event_type = 'purchase') / count(*), 2)::double as conversion_rate,
+                round((sum(price) filter (event_type = 'purchase'))::decimal(30, 10)
+                    / nullif(count(*) filter (event_type = 'purchase'), 0), 2)::decimal(18, 2) as avg_order_value,
+                count(distinct moment::date) as days_active, min(moment) as first_seen, max(moment) as last_seen
+            from rows group by user_id
+        )
+        select user_id,
+            case when total_revenue >= 1000 then 'High Value' when total_revenue >= 500 then 'Medium Value'
+                when total_purchases >= 1 then 'Converting Customer' when total_cart_additions >= 1
+                then 'Interested Shopper' when total_product_views >= 10 then 'Active Browser'
+                else 'Casual Visitor' end as customer_segment,
+            sums.* exclude user_id, favorite_category, favorite_brand
+        from sums join favorites using (user_id) order by user_id
+        """
+    ).pl()

@@ -1,0 +1,194 @@
+"""One run, with a publisher that remembers instead of a broker."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ingestion.errors import IngestError
+from ingestion.progress import Progress, new_name
+from ingestion.report import Report
+from ingestion.run import find_source, ingest
+from ingestion.sources import read_blocks, read_header
+from tests.support import HEADER, line
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class Remembering:
+    """A broker with transactions, in memory; may be killed before a commit."""
+
+    def __init__(self, commits: int = 1_000) -> None:
+        self.topics: dict[str, list[tuple[str, str]]] = {}
+        self._open: list[tuple[str, str, str]] = []
+        self._left = commits
+
+    def begin(self) -> None:
+        self._open = []
+
+    def send(self, topic: str, keys: Sequence[str], values: Sequence[str | bytes]) -> None:
+        texts = [value if isinstance(value, str) else value.decode() for value in values]
+        self._open += [(topic, key, text) for key, text in zip(keys, texts, strict=True)]
+
+    def commit(self) -> None:
+        if not self._left:
+            raise Killed
+        self._left -= 1
+        for topic, key, value in self._open:
+            self.topics.setdefault(topic, []).append((key, value))
+
+    def abort(self) -> None:
+        self._open = []
+
+    def known(self) -> dict[str, Progress]:
+        records = [Progress.from_json(value.encode()) for _, value in self.topics.get("ingest_progress", [])]
+        return {record.source: record for record in records}
+
+
+def run(path: Path, broker: Remembering) -> Report:
+    return ingest(path, find_source(path, broker.known()), broker, lambda *_: None)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingestion.run.read_blocks", lambda path: read_blocks(path, 700))
+
+
+def write(path: Path, lines: list[str]) -> Path:
+    path.write_text("\n".join([HEADER, *lines, ""]))
+    return path
+
+
+ROWS = [line(user_id=str(number % 7), price=f"{number}.00") for number in range(1, 60)]
+ROWS += [ROWS[3], ROWS[3], line(user_session=""), line(user_session=""), ROWS[50]]
+
+
+def test_every_row_ends_in_one_place(tmp_path: Path) -> None:
+    broker = Remembering()
+    report = run(write(tmp_path / "events.csv", ROWS), broker)
+    assert (report.read, report.accepted, report.dead_lettered, report.duplicates) == (64, 59, 2, 3)
+    assert report.adds_up
+    assert report.reasons == {"user_session_missing": 2}
+    assert len(broker.topics["raw_events"]) == 59
+    letter = json.loads(broker.topics["raw_events_dead_letter"][0][1])
+    assert letter["source"] == "events.csv"
+    assert (letter["source_row"], letter["reasons"]) == (62, ["user_session_missing"])
+    assert letter["text"] == line(user_session="")
+
+
+def test_a_message_has_its_customer_as_key(tmp_path: Path) -> None:
+    broker = Remembering()
+    run(write(tmp_path / "events.csv", ROWS), broker)
+    assert all(json.loads(value)["user_id"] == key for key, value in broker.topics["raw_events"])
+
+
+def test_the_same_file_again_sends_nothing_and_says_since_when_it_is_in(tmp_path: Path) -> None:
+    broker = Remembering()
+    path = write(tmp_path / "events.csv", ROWS)
+    run(path, broker)
+    before = {topic: list(messages) for topic, messages in broker.topics.items()}
+    again = run(path, broker)
+    assert (again.read, again.already_ingested) == (0, 64)
+    assert again.already_ingested_at is not None
+    assert broker.topics == before
+
+
+def test_the_same_content_under_another_name_is_the_same_source(tmp_path: Path) -> None:
+    broker = Remembering()
+    run(write(tmp_path / "events.csv", ROWS), broker)
+    assert run(write(tmp_path / "copy.csv", ROWS), broker).read == 0
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("commits", [0, 1, 3, 7])
+def test_a_killed_run_resumes_without_loss_or_repeat(tmp_path: Path, commits: int) -> None:
+    path = write(tmp_path / "events.csv", ROWS)
+    undisturbed, killed = Remembering(), Remembering(commits)
+    run(path, undisturbed)
+    with pytest.raises(Killed):
+        run(path, killed)
+    killed._left = 1_000
+    report = run(path, killed)
+    assert report.adds_up
+    assert killed.topics["raw_events"] == undisturbed.topics["raw_events"]
+    assert killed.topics["raw_events_dead_letter"] == undisturbed.topics["raw_events_dead_letter"]
+
+
+def test_a_file_that_has_grown_is_continued(tmp_path: Path) -> None:
+    broker = Remembering()
+    path = write(tmp_path / "events.csv", ROWS[:40])
+    run(path, broker)
+    report = run(write(path, ROWS), broker)
+    assert (report.already_ingested, report.read) == (40, 24)
+    assert len(broker.topics["raw_events"]) == 59
+    assert [json.loads(value)["source_row"] for _, value in broker.topics["raw_events"]][-1] == 59
+
+
+def test_a_file_whose_ingested_part_has_changed_is_a_new_source(tmp_path: Path) -> None:
+    broker = Remembering()
+    path = write(tmp_path / "events.csv", ROWS[:40])
+    run(path, broker)
+    report = run(write(path, [line(user_id="999"), *ROWS[1:]]), broker)
+    assert (report.source, report.already_ingested, report.read) == ("events.csv#2", 0, 64)
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_line_endings_byte_order_mark_and_a_missing_last_one_change_nothing(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / "events.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + ending.join([HEADER, *ROWS]).encode())
+    broker = Remembering()
+    assert run(path, broker).accepted == 59
+
+
+def test_a_file_without_a_header_is_recognised_by_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("\n".join(ROWS))
+    assert run(path, Remembering()).read == 64
+
+
+def test_a_compressed_file_is_the_same_source(tmp_path: Path) -> None:
+    broker = Remembering()
+    plain = write(tmp_path / "events.csv", ROWS)
+    packed = tmp_path / "events.csv.gz"
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    assert run(packed, broker).accepted == 59
+    assert run(plain, broker).read == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "is empty"),
+        (HEADER.replace("price,", "") + "\n", "lacks the column price"),
+        ("a,b\n1,2\n", "lacks the columns"),
+    ],
+)
+def test_what_cannot_be_ingested_is_refused_before_anything_is_sent(tmp_path: Path, content: str, words: str) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text(content)
+    broker = Remembering()
+    with pytest.raises(IngestError, match=words):
+        run(path, broker)
+    assert not broker.topics
+
+
+def test_a_missing_file_names_the_next_action(tmp_path: Path) -> None:
+    with pytest.raises(IngestError, match="make sample"):
+        run(tmp_path / "nowhere.csv", Remembering())
+
+
+def test_names_of_sources_are_never_given_twice() -> None:
+    assert new_name("a.csv", []) == "a.csv"
+    assert new_name("a.csv", ["a.csv", "a.csv#2"]) == "a.csv#3"
+
+
+def test_a_header_is_read_by_names_in_any_case(tmp_path: Path) -> None:
+    header = read_header(tmp_path, HEADER.upper().encode() + b"\r\n1")
+    assert header.columns == tuple(HEADER.split(","))
+    assert header.size == len(HEADER) + 2

@@ -1,0 +1,120 @@
+"""Whole columns decide as the reference does, row by row."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contracts import COLUMNS, MESSAGE_FIELDS, check, encode, event_id
+from ingestion import validate as subject
+from ingestion.validate import validate
+from tests.support import GOOD_ROW, line
+
+
+def reasons_of(data: bytes) -> list[list[str]]:
+    return validate(data, COLUMNS, "f.csv", 1).rejected["reasons"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("text", "accepted", "reasons"),
+    [
+        (line(), 1, []),
+        (line() + "\r", 1, []),
+        (line(brand='"apple"'), 1, []),
+        (line(brand='"a,b"'), 1, []),
+        (line(brand="élica"), 1, []),
+        (line(price="31.9"), 1, []),
+        (line(event_time="2020-09-24T11:57:06+02:00"), 1, []),
+        ("", 0, []),
+        ("   \r", 0, []),
+        (line() + ",more", 0, [["wrong_field_count"]]),
+        ("2020-09-24 11:57:06 UTC,view,19", 0, [["wrong_field_count"]]),
+        (line(brand='"apple'), 0, [["bad_quotes"]]),
+        (line(brand='a"b"c"'), 1, []),
+        (line(brand="a\x00b"), 0, [["control_character"]]),
+        (line(user_session=""), 0, [["user_session_missing"]]),
+        (line(user_id="1.51592E+18", price="-2"), 0, [["price_negative", "user_id_mangled"]]),
+        (line(brand="x" * 70_000), 0, [["line_too_long"]]),
+        (",,,,,,,,", 0, [["event_time_missing", "event_type_missing", "product_id_missing", "price_missing",
+                          "user_id_missing", "user_session_missing"]]),
+    ],
+    ids=lambda value: str(value)[:60],
+)  # fmt: skip
+def test_each_kind_of_line(text: str, accepted: int, reasons: list[list[str]]) -> None:
+    # Between good lines, so that a bad one spoils nothing around it.
+    data = "\n".join([line(user_id="1"), text, line(user_id="2"), ""]).encode()
+    checked = validate(data, COLUMNS, "f.csv", 1)
+    assert checked.rejected["reasons"].to_list() == reasons
+    assert checked.accepted.height == accepted + 2
+    assert checked.read == checked.accepted.height + checked.rejected.height
+
+
+def test_a_line_that_is_not_utf8_is_rejected_alone_and_keeps_its_bytes() -> None:
+    data = b"\n".join([line().encode(), line(brand="caf").encode().replace(b"caf", b"caf\xe9"), line().encode()])
+    checked = validate(data, COLUMNS, "f.csv", 10)
+    assert checked.accepted["source_row"].to_list() == [10, 12]
+    assert checked.rejected.rows()[0][:2] == (11, ["not_utf8"])
+    assert "caf\\xe9" in checked.rejected["text"][0]
+
+
+def test_rows_are_numbered_across_accepted_and_rejected_and_blank_lines_are_no_rows() -> None:
+    data = "\n".join([line(), "", line(price=""), line(price="5")]).encode()
+    checked = validate(data, COLUMNS, "f.csv", 1)
+    assert checked.accepted["source_row"].to_list() == [1, 3]
+    assert checked.rejected["source_row"].to_list() == [2]
+
+
+def test_a_rejected_row_keeps_its_original_text() -> None:
+    text = line(price="free", brand='"a,""b"""')
+    assert validate(text.encode(), COLUMNS, "f.csv", 1).rejected["text"].to_list() == [text]
+
+
+def test_columns_are_read_by_name_in_any_order_beside_others() -> None:
+    columns = (*reversed(COLUMNS), "extra", "extra")
+    text = ",".join([*(GOOD_ROW[name] for name in reversed(COLUMNS)), "x", "y"])
+    straight = validate(line().encode(), COLUMNS, "f.csv", 1).accepted
+    assert validate(text.encode(), columns, "f.csv", 1).accepted.equals(straight)
+
+
+def test_messages_have_the_fields_and_bytes_of_the_contract() -> None:
+    data = "\n".join([line(), line(brand="bra\\nd"), line(category_code=""), line(brand='"a ""b"""')]).encode()
+    accepted = validate(data, COLUMNS, 'f".csv', 1).accepted
+    assert tuple(accepted.columns) == MESSAGE_FIELDS
+    for message, encoded in zip(accepted.iter_rows(named=True), subject.encode(accepted).to_list(), strict=True):
+        assert encoded.encode() == encode(message)
+        assert message["event_id"] == event_id(message)
+
+
+def test_nothing_at_all_is_no_rows() -> None:
+    checked = validate(b"", COLUMNS, "f.csv", 1)
+    assert (checked.read, checked.accepted.height, checked.rejected.height) == (0, 0, 0)
+
+
+ODD = st.sampled_from(
+    ["", " ", "0", "00", "7", "-7", "1e5", "2.10381E+18", "view", "VIEW", "cart", "31.9", "31.90", ".5", "1,5",
+     "2020-09-24 11:57:06 UTC", "2020-13-01 00:00:00 UTC", "2020-09-24 24:00:00 UTC", "2020-12-31 23:59:60 UTC",
+     "0000-01-01 00:00:00 UTC", "2020-09-24T11:57:06Z", "\uff19", "a b", "\u00a0x",
+     "x\u2028", "\ufeff", "a.b", ".", "'", "\t"]
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.fixed_dictionaries({name: ODD | st.just(GOOD_ROW[name]) for name in COLUMNS}), max_size=6))
+def test_whole_columns_agree_with_the_reference(rows: list[dict[str, str]]) -> None:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([values[name] for name in COLUMNS] for values in rows)
+    checked = validate(out.getvalue().encode(), COLUMNS, "f.csv", 1)
+    expected = [check(values) for values in rows]
+    assert checked.read == len(rows)
+    good = [values for values, reasons in expected if not reasons]
+    assert checked.accepted.select(COLUMNS).to_dicts() == good
+    assert checked.rejected["reasons"].to_list() == [[str(r) for r in reasons] for _, reasons in expected if reasons]
+
+
+def test_rejected_has_its_schema_also_when_empty() -> None:
+    assert validate(line().encode(), COLUMNS, "f.csv", 1).rejected.schema == pl.Schema(subject.REJECTED)

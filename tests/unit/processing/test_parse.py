@@ -1,0 +1,92 @@
+"""Messages into rows: every message is an event or a misfit."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pytest
+
+from contracts import COLUMNS, bucket_of, encode, event_id
+from processing.parse import EVENT_SCHEMA, bucket_numbers, parse
+
+
+def message(**changes: Any) -> dict[str, Any]:
+    values = {
+        "event_time": "2020-09-24T11:57:06Z",
+        "event_type": "view",
+        "product_id": "1996170",
+        "category_id": "2144415922528452715",
+        "category_code": "electronics.telephone",
+        "brand": None,
+        "price": "31.90",
+        "user_id": "1515915625519388267",
+        "user_session": "LJuJVLEjPT",
+        **changes,
+    }
+    extra = {"category_root": "electronics", "schema_version": 1, "source": "f.csv", "source_row": 5, **changes}
+    return {"event_id": event_id({name: str(values[name] or "") for name in COLUMNS}), **values, **extra}
+
+
+GOOD = encode(message())
+
+
+def test_a_message_becomes_a_typed_row() -> None:
+    rows, misfits = parse([GOOD], 2, [41])
+    assert misfits == []
+    assert rows.schema == pl.Schema(EVENT_SCHEMA)
+    row = rows.row(0, named=True)
+    assert row["event_time"] == datetime(2020, 9, 24, 11, 57, 6, tzinfo=UTC)
+    assert row["price"] == Decimal("31.9000")
+    assert (row["user_id"], row["brand"]) == ("1515915625519388267", None)
+    assert (row["source_row"], row["kafka_partition"], row["kafka_offset"]) == (5, 2, 41)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        None,
+        b"",
+        b"hello",
+        b"{}",
+        b"[1]",
+        b"\xff\xfe",
+        GOOD[:-10],
+        GOOD + b"\n" + GOOD,
+        GOOD.replace(b'"31.90"', b"31.90"),
+        GOOD.replace(b'"31.90"', b'"-31.90"'),
+        GOOD.replace(b'"31.90"', b'"free"'),
+        GOOD.replace(b'"view"', b'"wishlist"'),
+        GOOD.replace(b'"1515915625519388267"', b"1515915625519388267"),
+        GOOD.replace(b"2020-09-24T", b"2020-13-24T"),
+        GOOD.replace(b'"schema_version":1', b'"schema_version":2'),
+        GOOD.replace(b'"LJuJVLEjPT"', b"null"),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_a_misfit_spoils_nothing_around_it(bad: bytes | None) -> None:
+    rows, misfits = parse([GOOD, bad, GOOD], 1, [10, 12, 15])
+    assert rows["kafka_offset"].to_list() == [10, 15]
+    (misfit,) = misfits
+    assert (misfit.partition, misfit.offset) == (1, 12)
+    assert misfit.reason
+
+
+def test_one_by_one_and_all_at_once_give_the_same_rows() -> None:
+    values = [encode(message(brand='é\\"x')), encode(message(event_time="2020-09-24T11:57:06.25Z", price="1.125"))]
+    together, _ = parse(values, 0, [0, 1])
+    apart, misfits = parse([*values, b"no"], 0, [0, 1, 2])
+    assert len(misfits) == 1
+    assert apart.equals(together)
+
+
+def test_unknown_fields_are_let_through() -> None:
+    rows, misfits = parse([GOOD.replace(b'"source_row":5', b'"source_row":5,"new":[1]')], 0, [0])
+    assert (rows.height, misfits) == (1, [])
+
+
+def test_buckets_of_a_column_are_those_of_the_contract() -> None:
+    ids = [str(number) for number in range(100)]
+    assert bucket_numbers(pl.Series(ids), 16).to_list() == [bucket_of(user, 16) for user in ids]

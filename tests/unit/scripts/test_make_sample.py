@@ -1,0 +1,110 @@
+"""The synthetic file behaves like the real one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+
+from contracts import COLUMNS
+from ingestion.validate import validate
+from scripts import make_sample
+from scripts.make_sample import make_events
+
+
+@pytest.fixture(scope="module")
+def sample() -> pl.DataFrame:
+    return make_events(make_sample.REAL_ROWS, 1)
+
+
+PUBLISHED = {
+    "count(*)": 885_129,
+    "count(*) filter (event_type = 'view')": 793_748,
+    "count(*) filter (event_type = 'cart')": 54_035,
+    "count(*) filter (event_type = 'purchase')": 37_346,
+    "count(distinct user_id)": 407_283,
+    "count(distinct user_session)": 490_398,
+    "count(distinct product_id)": 53_453,
+    "count(distinct category_id)": 718,
+    "count(distinct category_code)": 107,
+    "count(distinct brand)": 999,
+    "count(distinct price)": 12_422,
+    "count(*) filter (category_code is null)": 236_219,
+    "count(*) filter (brand is null)": 212_364,
+    "count(*) filter (user_session is null)": 165,
+    "count(distinct user_id) filter (event_type = 'purchase')": 21_304,
+    "sum(price::decimal(12, 2)) filter (event_type = 'purchase')": 5_125_395.62,
+    "quantile_cont(price::double, 0.25)": 21.98,
+    "median(price::double)": 52.90,
+    "quantile_cont(price::double, 0.75)": 130,
+    "avg(price::double)": 115,
+    "count(*) filter (event_time < '2020-10')": 28_000,
+    "count(*) filter (event_time[:7] = '2020-10')": 161_000,
+    "count(*) filter (event_time[:7] = '2020-11')": 188_000,
+    "count(*) filter (event_time[:7] = '2020-12')": 153_000,
+    "count(*) filter (event_time[:7] = '2021-01')": 187_000,
+    "count(*) filter (event_time[:7] = '2021-02')": 167_000,
+}
+
+
+@pytest.mark.parametrize(("measure", "published"), PUBLISHED.items())
+def test_each_count_is_within_two_percent(sample: pl.DataFrame, measure: str, published: float) -> None:
+    ((found,),) = duckdb.sql(f"select {measure} from sample").fetchall()
+    assert float(found) == pytest.approx(published, rel=0.02)
+
+
+def test_repeats_are_those_of_the_real_file(sample: pl.DataFrame) -> None:
+    repeated = duckdb.sql("select event_type, count(*) - 1 as more from sample group by all having count(*) > 1").pl()
+    assert repeated.height == 629
+    assert dict(repeated.group_by("event_type").agg(pl.col("more").sum()).iter_rows()) == {
+        "view": 649,
+        "cart": 3,
+        "purchase": 3,
+    }
+
+
+def test_times_are_sorted_between_the_first_and_the_last(sample: pl.DataFrame) -> None:
+    assert sample["event_time"].is_sorted()
+    assert (sample["event_time"][0], sample["event_time"][-1]) == ("2020-09-24 11:57:06 UTC", "2021-02-28 23:59:09 UTC")
+
+
+def test_brand_and_category_belong_to_the_product(sample: pl.DataFrame) -> None:
+    products = sample.select("product_id", "category_id", "category_code", "brand", "price").unique()
+    assert products.height == sample["product_id"].n_unique()
+
+
+def test_only_rows_without_a_session_are_rejected(sample: pl.DataFrame) -> None:
+    checked = validate(sample.write_csv(include_header=False).encode(), COLUMNS, "f", 1)
+    assert checked.rejected.height == 165
+    assert checked.accepted["event_id"].n_unique() == 884_312
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 1_000])
+def test_any_number_of_rows_can_be_made(rows: int) -> None:
+    assert make_events(rows, 1).height == rows
+
+
+def test_the_same_seed_gives_the_same_file(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a.csv", "b.csv", "c.csv")]
+    for file, seed in zip(files, (1, 1, 2), strict=True):
+        assert make_sample.main(["--rows", "500", "--seed", str(seed), "--out", str(file)]) == 0
+    first, same, other = (file.read_bytes() for file in files)
+    assert first == same
+    assert first != other
+
+
+def test_a_file_that_is_no_sample_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    precious = tmp_path / "events.csv"
+    precious.write_text("mine")
+    assert make_sample.main(["--rows", "5", "--out", str(precious)]) == 1
+    assert "was not made here" in capsys.readouterr().err
+    assert precious.read_text() == "mine"
+    assert make_sample.main(["--rows", "5", "--out", str(precious), "--force"]) == 0
+    assert make_sample.main(["--rows", "6", "--out", str(precious)]) == 0
+
+
+def test_no_rows_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert make_sample.main(["--rows", "0", "--out", str(tmp_path / "e.csv")]) == 1
+    assert "at least 1" in capsys.readouterr().err
