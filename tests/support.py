@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def events(*rows: dict[str, Any]) -> pl.DataFrame:
 
 def oracle(csv: Path) -> pl.DataFrame:
     """Profiles by an independent DuckDB query over the CSV, without the fields of a run."""
-    return duckdb.sql(
+    found = duckdb.sql(
         f"""
         with raw as (select * from read_csv('{csv}', all_varchar = true, header = true)),
         rows as (
@@ -91,8 +91,7 @@ def oracle(csv: Path) -> pl.DataFrame:
                 count(*) filter (event_type = 'cart') as total_cart_additions,
                 coalesce(sum(price) filter (event_type = 'purchase'), 0)::decimal(18, 2) as total_revenue,
                 round(100.0 * count(*) filter (event_type = 'purchase') / count(*), 2)::double as conversion_rate,
-                round((sum(price) filter (event_type = 'purchase'))::decimal(30, 10)
-                    / nullif(count(*) filter (event_type = 'purchase'), 0), 2)::decimal(18, 2) as avg_order_value,
+                sum(price) filter (event_type = 'purchase') as exact_revenue,
                 count(distinct moment::date) as days_active, min(moment) as first_seen, max(moment) as last_seen
             from rows group by user_id
         )
@@ -105,3 +104,9 @@ def oracle(csv: Path) -> pl.DataFrame:
         from sums join favorites using (user_id) order by user_id
         """
     ).pl()
+    # DuckDB divides decimals as binary floats, which cannot be rounded to the cent.
+    averages = [
+        None if revenue is None else (Decimal(revenue) / purchases).quantize(Decimal("0.01"), ROUND_HALF_UP)
+        for revenue, purchases in found.select("exact_revenue", "total_purchases").iter_rows()
+    ]
+    return found.drop("exact_revenue").with_columns(pl.Series("avg_order_value", averages, pl.Decimal(18, 2)))

@@ -17,6 +17,7 @@ from ingestion.publish import ConfluentPublisher, ensure_topics, read_progress
 from ingestion.report import Report
 from ingestion.run import find_source, ingest
 from ingestion.settings import Settings
+from ingestion.sources import check_header
 
 LOG_EVERY_S = 5.0
 
@@ -40,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 def run(path: Path, settings: Settings, console: Console) -> int:
     if path.exists() and not path.is_file():
         raise IngestError(f"{path} is not a file.\nName a CSV file: make ingest FILE=path/to/events.csv")
-    source = find_source(path, {})
+    check_header(path)
     ensure_topics(settings.bootstrap_servers)
     source = find_source(path, read_progress(settings.bootstrap_servers))
     publisher = ConfluentPublisher(settings.bootstrap_servers, source.name)

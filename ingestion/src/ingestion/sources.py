@@ -16,6 +16,7 @@ from ingestion.errors import IngestError
 
 BLOCK_BYTES = 6 * 1024 * 1024
 """About 50,000 rows: one transaction."""
+MAX_HEADER_BYTES = 64 * 1024
 BOM = b"\xef\xbb\xbf"
 
 
@@ -79,6 +80,16 @@ def read_blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
                 yield Block(data, end, digest.hexdigest())
             if not read:
                 return
+
+
+def check_header(path: Path) -> None:
+    """Refuse a file that cannot be ingested, before anything else is done.
+
+    Raises:
+        IngestError: as `open_stream` and `read_header`.
+    """
+    with open_stream(path) as stream:
+        read_header(path, stream.read(MAX_HEADER_BYTES))
 
 
 def read_header(path: Path, start: bytes) -> Header:

@@ -90,7 +90,7 @@ def _summarise(events: pl.DataFrame) -> pl.DataFrame:
     summary = summary.with_columns(
         _cents((paid + 50) // 100).alias("total_revenue"),
         _cents(pl.when(purchases > 0).then((2 * paid + 100 * purchases) // (200 * purchases))).alias("avg_order_value"),
-        ((20_000 * purchases + events_) // (2 * events_) / 100).alias("conversion_rate"),
+        ((20_000 * purchases + events_) // (2 * events_) / 100).round(2).alias("conversion_rate"),
     )
     for column, favorite in (("category_code", "favorite_category"), ("brand", "favorite_brand")):
         summary = summary.join(_favorite(events, column, favorite), on="user_id", how="left")
