@@ -69,7 +69,8 @@ def test_money_is_exact_to_the_cent(prices: list[str], revenue: str, average: st
 
 
 @pytest.mark.parametrize(
-    ("purchases", "rest", "rate"), [(0, 1, 0.0), (1, 0, 100.0), (1, 2, 33.33), (2, 1, 66.67), (1, 7, 12.5), (2, 21, 8.7)]
+    ("purchases", "rest", "rate"),
+    [(0, 1, 0.0), (1, 0, 100.0), (1, 2, 33.33), (2, 1, 66.67), (1, 7, 12.5), (2, 21, 8.7)],
 )
 def test_conversion_rate_has_two_decimals(purchases: int, rest: int, rate: float) -> None:
     rows = [event(event_type="purchase")] * purchases + [event()] * rest
