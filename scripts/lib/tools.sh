@@ -120,15 +120,15 @@ join_names() {
 
 # One line of what to do where nothing can be installed from here.
 advice() {
-  local tool packages=""
+  local tool wanted=""
   for tool in $1; do
     case $tool in
-      python) packages+=" python3 python3-venv" ;;
-      java) packages+=" openjdk-21-jdk-headless" ;;
-      maven) packages+=" maven" ;;
+      python) wanted+=" python3 python3-venv" ;;
+      java) wanted+=" openjdk-21-jdk-headless" ;;
+      maven) wanted+=" maven" ;;
     esac
   done
-  echo "Install what is missing (Debian, Ubuntu: sudo apt-get install$packages), then run make setup again."
+  echo "Install what is missing (Debian, Ubuntu: sudo apt-get install$wanted), then run make setup again."
 }
 
 # The Python environment, from the hashed lock; made anew only when the lock changed.
@@ -142,8 +142,9 @@ ensure_venv() {
   fi
   log "installing Python packages into .venv (once, one to three minutes)"
   # An environment of another Python, or one that was moved, does not work: begin anew.
-  .venv/bin/python -c '' 2>/dev/null && [[ ! -f .venv/.lock || $(cut -d' ' -f2- .venv/.lock) == "$PWD" ]] ||
+  if ! .venv/bin/python -c '' 2>/dev/null || [[ -f .venv/.lock && $(cut -d' ' -f2- .venv/.lock) != "$PWD" ]]; then
     "$python" -m venv --clear .venv
+  fi
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock ||
     die "the Python packages could not be installed; mend what pip names above (the network, the disk) and run make setup again"
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps \
