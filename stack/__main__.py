@@ -70,9 +70,8 @@ def status(settings: Settings, environ: Mapping[str, str]) -> int:
     supervisor = Supervisor(settings, say)
     table = Table(box=None, pad_edge=False)
     for heading in ("server", "state", "pid", "since", "memory", "where"):
-        table.add_column(
-            heading, justify="right" if heading in ("pid", "memory") else "left", no_wrap=heading != "where"
-        )
+        # Lines are as long as they are: addresses that are cut or folded cannot be copied.
+        table.add_column(heading, justify="right" if heading in ("pid", "memory") else "left", no_wrap=True)
     total, running = 0, 0
     for server in servers(settings, environ):
         state = supervisor.state(server.name)
@@ -83,7 +82,7 @@ def status(settings: Settings, environ: Mapping[str, str]) -> int:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(state.started))
         table.add_row(server.name, answers, str(state.pid), since, f"{state.memory / 1e6:,.0f} MB", server.address)
         total, running = total + state.memory, running + 1
-    console.print(table)
+    console.print(table, width=max(console.width, 150), crop=False)
     usage = shutil.disk_usage(settings.home if settings.home.exists() else ROOT)
     stored = sum(file.stat().st_size for file in (settings.home / "data").rglob("*") if file.is_file())
     console.print(

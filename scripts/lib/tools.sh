@@ -145,7 +145,8 @@ ensure_venv() {
   if ! .venv/bin/python -c '' 2>/dev/null || [[ -f .venv/.lock && $(cut -d' ' -f2- .venv/.lock) != "$PWD" ]]; then
     "$python" -m venv --clear .venv
   fi
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock ||
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 \
+    --require-hashes -r requirements.lock ||
     die "the Python packages could not be installed; mend what pip names above (the network, the disk) and run make setup again"
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps \
     -e contracts -e ingestion -e processing
