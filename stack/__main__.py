@@ -82,7 +82,7 @@ def status(settings: Settings, environ: Mapping[str, str]) -> int:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(state.started))
         table.add_row(server.name, answers, str(state.pid), since, f"{state.memory / 1e6:,.0f} MB", server.address)
         total, running = total + state.memory, running + 1
-    console.print(table, width=max(console.width, 150), crop=False)
+    Console(highlight=False, width=max(console.width, 160)).print(table)
     usage = shutil.disk_usage(settings.home if settings.home.exists() else ROOT)
     stored = sum(file.stat().st_size for file in (settings.home / "data").rglob("*") if file.is_file())
     console.print(
