@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +49,8 @@ def spark_context(settings: Settings, log: Path) -> Iterator[SparkContext]:
     }.items():
         conf.set(key, value)
     log.parent.mkdir(parents=True, exist_ok=True)
+    # The bridge to Java tells every interrupted call as an error; that belongs into the log, too.
+    logging.basicConfig(filename=log)
     with log.open("wb") as out:
         try:
             gateway = launch_gateway(conf, {"stdout": out, "stderr": out})  # type: ignore[no-untyped-call]
@@ -56,6 +60,8 @@ def spark_context(settings: Settings, log: Path) -> Iterator[SparkContext]:
                 f"Spark did not start with the master {settings.spark_master}: {error}\n"
                 f"Run `make status` to see whether the master runs; Spark's own words are in {log}."
             ) from error
+        # Spark's own handler of Ctrl-C talks to Java in the middle of another call.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             yield context
         except Py4JError as error:
