@@ -46,6 +46,16 @@ describe_machine() {
   fi
 }
 
+# Packages and their caches take 3 GB, the servers with theirs another 3: said before anything is written.
+check_disk() {
+  local free needed=200
+  free=$(free_mb)
+  [[ -f .venv/.ready ]] || needed=6000
+  if [[ -n $free ]] && ((free < needed)); then
+    die "the disk of this folder has $free MB free and $needed MB are needed. Free some, or clone onto another disk, and run make setup again"
+  fi
+}
+
 write_settings() {
   env_create
   env_default MINIO_ROOT_USER profiles-admin
@@ -69,6 +79,7 @@ main() {
       ;;
   esac
   describe_machine
+  check_disk
   if [[ $mode == check ]]; then
     check_tools
     return

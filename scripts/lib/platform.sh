@@ -43,6 +43,13 @@ memory_mb() {
   fi
 }
 
+# Megabytes that are free on the disk of this folder, or nothing where they cannot be told.
+free_mb() {
+  if command -v df >/dev/null; then
+    df -Pk . | awk 'NR == 2 {print int($4 / 1024)}'
+  fi
+}
+
 # The address under which a port of this machine is reached from outside the Codespace.
 codespaces_url() {
   printf 'https://%s-%s.%s\n' "${CODESPACE_NAME:-codespace}" "$1" \

@@ -166,6 +166,14 @@ def test_set_up_hints_at_what_the_platform_needs(clone: Path, release: str, memo
     assert words in done.stderr
 
 
+def test_a_full_disk_is_said_before_anything_is_written(clone: Path) -> None:
+    fake(clone, "df", "printf 'Filesystem 1024-blocks Used Available\\ntmpfs 9 9 102400\\n'")
+    done = run(clone, "./setup-environment.sh")
+    assert done.returncode == 1
+    assert "100 MB free and 6000 MB are needed" in done.stderr
+    assert not (clone / ".env").exists()
+
+
 def bare_path(clone: Path, *programs: str) -> str:
     """A PATH with nothing but these programs and what every system has."""
     folder = clone / "bare"
