@@ -51,7 +51,7 @@ clean: $(READY) ## Remove all data after asking [YES=1]; the built servers are k
 sample: $(READY) ## Make a synthetic file of events [ROWS=885129 SEED=1 FILE=data/events.csv]
 	@$(PY) scripts/make_sample.py --rows "$(ROWS)" --seed "$(SEED)" --out "$(FILE)" $(if $(FORCE),--force)
 
-ingest: $(READY) ## CSV file to Kafka, every row exactly once [FILE=data/events.csv]
+ingest: $(READY) ## CSV file to Kafka, every row exactly once [FILE=data/events.csv REINGEST=1]
 	@$(PY) -m ingestion "$(FILE)"
 
 process: $(READY) ## Kafka to lake, profiles and index: everything that is new

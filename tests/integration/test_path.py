@@ -96,8 +96,8 @@ def objects(stack: Stack) -> dict[str, tuple[str | None, Any]]:
     return {str(item.object_name): (item.etag, item.last_modified) for item in listed}
 
 
-def ingest(stack: Stack, path: Path) -> dict[str, Any]:
-    done = stack.python("ingestion", str(path))
+def ingest(stack: Stack, path: Path, **changes: str) -> dict[str, Any]:
+    done = stack.python("ingestion", str(path), **changes)
     assert done.returncode == 0, done.stdout + done.stderr
     report: dict[str, Any] = json.loads((stack.reports / "ingest-latest.json").read_text())
     return report
@@ -229,6 +229,26 @@ def test_more_events_change_the_customers_they_belong_to_and_no_others(
     for user, moment in before.items():
         assert (after[user] == moment) == (user not in touched)
     assert report["profiles_updated"] == report["profiles_indexed"] == len(touched)
+
+
+def test_a_file_that_is_sent_again_on_purpose_changes_no_total(stack: Stack, first_file: Path) -> None:
+    before, sent = process(stack), len(messages(stack, RAW_EVENTS.name))
+    accepted = ingest(stack, first_file, REINGEST="1")["accepted"]
+    assert len(messages(stack, RAW_EVENTS.name)) == sent + accepted
+    after = process(stack)
+    assert after["events_landed"] == accepted
+    for name in ("events", "customers", "revenue", "segments", "event_types"):
+        assert after[name] == before[name]
+
+
+def test_a_wrong_file_sends_nothing(stack: Stack, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.csv"
+    path.write_text("\n".join([HEADER, line(), line(price="free"), line(user_id="7.5E+3"), ""]))
+    sent = len(messages(stack, RAW_EVENTS.name))
+    done = stack.python("ingestion", str(path))
+    assert done.returncode == 1
+    assert "2 of the first 3 rows would be rejected, more than 5 %" in done.stderr
+    assert len(messages(stack, RAW_EVENTS.name)) == sent
 
 
 def test_messages_that_break_the_contract_are_dead_lettered_and_stop_nothing(stack: Stack) -> None:

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from ingestion.errors import IngestError
 from ingestion.publish import ConfluentPublisher, ensure_topics, read_progress
 from ingestion.report import Report
-from ingestion.run import find_source, ingest
+from ingestion.run import Options, Source, find_source, ingest
 from ingestion.settings import Settings
 from ingestion.sources import check_header
 
@@ -43,11 +43,13 @@ def run(path: Path, settings: Settings, console: Console) -> int:
         raise IngestError(f"{path} is not a file.\nName a CSV file: make ingest FILE=path/to/events.csv")
     check_header(path)
     ensure_topics(settings.bootstrap_servers)
-    source = find_source(path, read_progress(settings.bootstrap_servers))
-    publisher = ConfluentPublisher(settings.bootstrap_servers, source.name)
-    # Read again: a run that this one has just fenced may have committed in between.
-    source = find_source(path, read_progress(settings.bootstrap_servers))
+    source, publisher = take_over(path, settings)
     console.print(f"Ingesting {path} as {source.name} into {settings.bootstrap_servers}", markup=False)
+    if settings.reingest and source.done:
+        console.print(
+            f"{source.done.read:,} rows are in since {source.done.updated_at}; sending all again", markup=False
+        )
+        source = Source(source.name, None)
     if source.done:
         console.print(f"{source.done.read:,} rows are in since {source.done.updated_at}", markup=False)
     elif source.name != path.name:
@@ -74,7 +76,8 @@ def run(path: Path, settings: Settings, console: Console) -> int:
                 last = time.monotonic()
                 console.print(f"  {report.read:,} rows read, {report.accepted:,} accepted")
 
-        report = ingest(path, source, publisher, on_batch)
+        options = Options(settings.max_rejected, settings.keep_duplicates)
+        report = ingest(path, source, publisher, on_batch, options)
     written = report.write(settings.reports)
     show(report, console)
     console.print(f"Report: {written}. Next: make process", markup=False)
@@ -84,6 +87,19 @@ def run(path: Path, settings: Settings, console: Console) -> int:
             f"dead-lettered and {report.duplicates} duplicates. This is a defect of the ingestion: please report it."
         )
     return 0
+
+
+def take_over(path: Path, settings: Settings) -> tuple[Source, ConfluentPublisher]:
+    """Find a file's source and fence every other run of it."""
+    source = find_source(path, read_progress(settings.bootstrap_servers))
+    while True:
+        publisher = ConfluentPublisher(settings.bootstrap_servers, source.name)
+        # Read again: a run that this one has just fenced may have committed in between, and another
+        # file may have taken the name.
+        found = find_source(path, read_progress(settings.bootstrap_servers))
+        if found.name == source.name:
+            return found, publisher
+        source = found
 
 
 def show(report: Report, console: Console) -> None:

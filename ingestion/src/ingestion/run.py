@@ -38,6 +38,19 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Options:
+    """How strict a run is."""
+
+    max_rejected: float = 0.05
+    """The share of rejected rows above which a run stops before it sends more."""
+    keep_duplicates: bool = False
+    """Also send exact repeats; profiles count an event once all the same."""
+
+
+DEFAULTS = Options()
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """A file and how much of it is in the topics already."""
 
@@ -85,6 +98,7 @@ def ingest(
     source: Source,
     publisher: Publisher,
     on_batch: Callable[[Report, int], None],
+    options: Options = DEFAULTS,
     clock: Callable[[], datetime] = now_utc,
 ) -> Report:
     """Send what is not in yet of a file.
@@ -97,10 +111,11 @@ def ingest(
         source: as `find_source` found it.
         publisher: has taken over this source.
         on_batch: told after each transaction, with the bytes that are in.
+        options: how strict the run is.
         clock: what time it is.
 
     Raises:
-        IngestError: nothing can be read, or the broker stops answering.
+        IngestError: nothing can be read, too many rows are rejected, or the broker stops answering.
     """
     began = time.perf_counter()
     report = Report(file=str(path), source=source.name)
@@ -115,7 +130,7 @@ def ingest(
         )
     stages: dict[str, float] = defaultdict(float)
     reasons: Counter[str] = Counter()
-    batches = _prepare(path, source, stages)
+    batches = _prepare(path, source, options, stages)
     # The next block is validated while the broker commits this one.
     with ThreadPoolExecutor(1) as ahead:
         upcoming = ahead.submit(next, batches, None)
@@ -128,6 +143,7 @@ def ingest(
                 dead_lettered=len(batch.dead_letters),
                 duplicates=batch.duplicates,
             )
+            _check_rejected(total, reasons + batch.reasons, batch, options)
             record = Progress(
                 source=source.name,
                 end=batch.block.end,
@@ -150,6 +166,20 @@ def ingest(
     return report
 
 
+def _check_rejected(total: Counter[str], reasons: Counter[str], batch: Batch, options: Options) -> None:
+    """Stop before the dead letters are flooded by a file that is no file of events."""
+    if total["dead_lettered"] <= options.max_rejected * total["read"]:
+        return
+    counted = "\n".join(f"  {count:>9,}  {reason}" for reason, count in reasons.most_common())
+    example = json.loads(batch.dead_letters[0])["text"][:200] if batch.dead_letters else ""
+    raise IngestError(
+        f"{total['dead_lettered']:,} of the first {total['read']:,} rows would be rejected, more than "
+        f"{100 * options.max_rejected:.4g} %; the run has stopped and these rows were not sent.\n{counted}\n"
+        f"For example: {example}\n"
+        "Mend the file, or accept more with MAX_REJECTED=100 (percent of rows; all go to the dead letters)."
+    )
+
+
 def _send(publisher: Publisher, batch: Batch, record: Progress) -> None:
     publisher.begin()
     try:
@@ -162,7 +192,7 @@ def _send(publisher: Publisher, batch: Batch, record: Progress) -> None:
     publisher.commit()
 
 
-def _prepare(path: Path, source: Source, stages: dict[str, float]) -> Iterator[Batch]:
+def _prepare(path: Path, source: Source, options: Options, stages: dict[str, float]) -> Iterator[Batch]:
     """The blocks that are not in yet, validated; those that are only teach which events are known."""
     header: Header | None = None
     seen = Seen()
@@ -177,13 +207,14 @@ def _prepare(path: Path, source: Source, stages: dict[str, float]) -> Iterator[B
         known, fresh = _cut(block, begin, done)
         if known:
             checked = validate(known, header.columns, source.name, row)
-            seen.drop_repeats(checked.accepted)
+            if not options.keep_duplicates:
+                seen.drop_repeats(checked.accepted)
             row += checked.read
         begin = block.end
         if block.end <= done:
             continue
         checked = validate(fresh, header.columns, source.name, row)
-        accepted = seen.drop_repeats(checked.accepted)
+        accepted = checked.accepted if options.keep_duplicates else seen.drop_repeats(checked.accepted)
         row += checked.read
         rejected = checked.rejected.select(
             pl.lit(SCHEMA_VERSION).alias("schema_version"), pl.lit(source.name).alias("source"), pl.all()

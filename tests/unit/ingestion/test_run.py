@@ -12,7 +12,8 @@ import pytest
 from ingestion.errors import IngestError
 from ingestion.progress import Progress, new_name
 from ingestion.report import Report
-from ingestion.run import find_source, ingest
+from ingestion.run import DEFAULTS, Options, Source, find_source, ingest
+from ingestion.settings import Settings
 from ingestion.sources import read_blocks, read_header
 from tests.support import HEADER, line
 
@@ -51,8 +52,8 @@ class Remembering:
         return {record.source: record for record in records}
 
 
-def run(path: Path, broker: Remembering) -> Report:
-    return ingest(path, find_source(path, broker.known()), broker, lambda *_: None)
+def run(path: Path, broker: Remembering, options: Options = DEFAULTS) -> Report:
+    return ingest(path, find_source(path, broker.known()), broker, lambda *_: None, options)
 
 
 @pytest.fixture
@@ -181,6 +182,54 @@ def test_what_cannot_be_ingested_is_refused_before_anything_is_sent(tmp_path: Pa
 def test_a_missing_file_names_the_next_action(tmp_path: Path) -> None:
     with pytest.raises(IngestError, match="make sample"):
         run(tmp_path / "nowhere.csv", Remembering())
+
+
+WRONG = [line(price="free", user_session="")] * 4
+
+
+def test_too_many_rejected_rows_stop_the_run_before_anything_is_sent(tmp_path: Path) -> None:
+    broker = Remembering()
+    with pytest.raises(IngestError, match=r"(?s)4 of the first 63 rows.*more than 5 %.*4  price_invalid") as failure:
+        run(write(tmp_path / "events.csv", ROWS[:59] + WRONG), broker)
+    assert "MAX_REJECTED" in str(failure.value)
+    assert not broker.topics
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_blocks_before_the_one_that_is_too_bad_stay_and_a_laxer_run_continues(tmp_path: Path) -> None:
+    path = write(tmp_path / "events.csv", ROWS[:59] + WRONG)
+    broker = Remembering()
+    with pytest.raises(IngestError, match="more than 5 %"):
+        run(path, broker)
+    assert broker.topics["raw_events"]
+    assert run(path, broker, Options(max_rejected=0.5)).adds_up
+    assert len(broker.topics["raw_events"]) == 59
+    assert len(broker.topics["raw_events_dead_letter"]) == 4
+
+
+def test_duplicates_are_kept_when_asked(tmp_path: Path) -> None:
+    report = run(write(tmp_path / "events.csv", ROWS), Remembering(), Options(keep_duplicates=True))
+    assert (report.read, report.accepted, report.duplicates) == (64, 62, 0)
+
+
+def test_a_source_is_sent_again_on_purpose(tmp_path: Path) -> None:
+    broker = Remembering()
+    path = write(tmp_path / "events.csv", ROWS)
+    run(path, broker)
+    again = ingest(path, Source("events.csv", None), broker, lambda *_: None)
+    assert (again.read, again.accepted) == (64, 59)
+    assert run(path, broker).read == 0
+
+
+@pytest.mark.parametrize(("text", "share"), [("", 0.05), ("0", 0.0), ("7.5", 0.075), ("100%", 1.0)])
+def test_max_rejected_is_a_percentage(text: str, share: float) -> None:
+    assert Settings.from_env({"MAX_REJECTED": text}).max_rejected == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["lots", "-1", "101"])
+def test_what_is_no_percentage_is_refused(text: str) -> None:
+    with pytest.raises(IngestError, match="MAX_REJECTED="):
+        Settings.from_env({"MAX_REJECTED": text})
 
 
 def test_names_of_sources_are_never_given_twice() -> None:
