@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
+import signal
 import socket
+import subprocess
+import sys
+import time
+import urllib.request
 from ipaddress import ip_address
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.integration.conftest import Stack
+from tests.integration.conftest import Stack, messages
 from tests.support import HEADER, ROOT
 
 
@@ -110,3 +116,46 @@ def test_data_outlive_down_and_up_and_nothing_is_left_running(fresh_stack: Stack
     assert fresh_stack.run("make", "process").stdout.startswith("Nothing new:")
     assert fresh_stack.run("make", "clean", "YES=1").returncode == 0
     assert not (Path(home) / "data").exists()
+
+
+@pytest.mark.parametrize("after", ["starting Spark", "landed"])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
+def test_a_run_that_is_stopped_leaves_no_process_and_the_next_one_goes_on(
+    stack: Stack, tmp_path: Path, after: str, sent: signal.Signals
+) -> None:
+    events = tmp_path / f"{sent.name}-{after}.csv"
+    seed = str(sum(events.name.encode()))
+    for target in ("sample", "ingest"):
+        assert stack.run("make", target, "ROWS=3000", f"SEED={seed}", f"FILE={events}").returncode == 0
+    command = [sys.executable, "-m", "processing", "process"]
+    with subprocess.Popen(command, cwd=ROOT, env=dict(stack.environ), stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout
+        assert any(after in line for line in run.stdout)
+        started = _children(run.pid)
+        run.send_signal(sent)
+        run.wait(timeout=60)
+    assert started
+    assert run.returncode == (130 if sent is signal.SIGINT else -signal.SIGKILL)
+    _, alive = psutil.wait_procs(started, timeout=60)
+    assert alive == []
+    assert stack.run("make", "process").returncode == 0
+    assert stack.run("make", "process").stdout.startswith("Nothing new:")
+    index = stack.processing.elasticsearch_url
+    with urllib.request.urlopen(f"{index}/customer_profiles/_count", timeout=10) as answer:
+        indexed = json.load(answer)["count"]
+    report = json.loads((stack.reports / "process-latest.json").read_text())
+    assert report["customers"] == indexed
+    assert report["events"] == _distinct_events(stack)
+
+
+def _children(pid: int) -> list[psutil.Process]:
+    """The processes that a process has started, once there are any."""
+    deadline = time.monotonic() + 30
+    while not (found := psutil.Process(pid).children(recursive=True)):
+        assert time.monotonic() < deadline
+    return found
+
+
+def _distinct_events(stack: Stack) -> int:
+    """Different events in the topic, by the client that did not write them."""
+    return len({json.loads(message.value)["event_id"] for message in messages(stack, "raw_events")})

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from kafka import KafkaConsumer, TopicPartition
 
 from ingestion.settings import Settings as IngestionSettings
 from processing.settings import Settings as ProcessingSettings
@@ -69,6 +71,25 @@ def environment(home: Path) -> dict[str, str]:
         "BUCKETS": "4",
         "REPORTS": str(home / "reports"),
     }
+
+
+def messages(stack: Stack, topic: str) -> list[Any]:
+    """Every committed message, by kafka-python: the client that did not write them."""
+    consumer = KafkaConsumer(
+        bootstrap_servers=stack.ingestion.bootstrap_servers, isolation_level="read_committed", enable_auto_commit=False
+    )
+    try:
+        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+        consumer.assign(partitions)
+        consumer.seek_to_beginning()
+        ends = consumer.end_offsets(partitions)
+        found: list[Any] = []
+        while any(consumer.position(partition) < ends[partition] for partition in partitions):
+            for batch in consumer.poll(timeout_ms=1_000).values():
+                found += batch
+        return found
+    finally:
+        consumer.close()
 
 
 @pytest.fixture

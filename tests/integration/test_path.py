@@ -16,7 +16,7 @@ import pandas as pd
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer
 from kafka.partitioner.default import murmur2
 from minio import Minio
 from polars.testing import assert_frame_equal
@@ -25,7 +25,7 @@ from pyarrow.fs import S3FileSystem
 from contracts import DEAD_LETTERS, PROGRESS, RAW_EVENTS, TOPICS, bucket_of
 from processing.profiles import PROFILE_SCHEMA
 from scripts.make_sample import make_events
-from tests.integration.conftest import Stack
+from tests.integration.conftest import Stack, messages
 from tests.support import HEADER, REAL_FILE, line, oracle
 
 RUN_FIELDS = ("profile_generated_at", "segments_version")
@@ -49,25 +49,6 @@ def second_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = make_events(12_000, 3)
     rows[5_900:].sort("user_id").write_csv(path)
     return path
-
-
-def messages(stack: Stack, topic: str) -> list[Any]:
-    """Every committed message, by kafka-python: the client that did not write them."""
-    consumer = KafkaConsumer(
-        bootstrap_servers=stack.ingestion.bootstrap_servers, isolation_level="read_committed", enable_auto_commit=False
-    )
-    try:
-        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
-        consumer.assign(partitions)
-        consumer.seek_to_beginning()
-        ends = consumer.end_offsets(partitions)
-        found: list[Any] = []
-        while any(consumer.position(partition) < ends[partition] for partition in partitions):
-            for batch in consumer.poll(timeout_ms=1_000).values():
-                found += batch
-        return found
-    finally:
-        consumer.close()
 
 
 def search(stack: Stack, path: str) -> Any:

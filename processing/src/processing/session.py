@@ -6,10 +6,12 @@ import logging
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark import SparkConf, SparkContext
@@ -17,6 +19,8 @@ from pyspark.java_gateway import launch_gateway
 
 from processing.errors import ProcessError
 from processing.settings import Settings
+
+END_S = 15.0
 
 
 @contextmanager
@@ -51,26 +55,47 @@ def spark_context(settings: Settings, log: Path) -> Iterator[SparkContext]:
     log.parent.mkdir(parents=True, exist_ok=True)
     # The bridge to Java tells every interrupted call as an error; that belongs into the log, too.
     logging.basicConfig(filename=log)
-    with log.open("wb") as out:
-        try:
-            gateway = launch_gateway(conf, {"stdout": out, "stderr": out})  # type: ignore[no-untyped-call]
-            context = SparkContext(conf=conf, gateway=gateway)
-        except Exception as error:
-            raise ProcessError(
-                f"Spark did not start with the master {settings.spark_master}: {error}\n"
-                f"Run `make status` to see whether the master runs; Spark's own words are in {log}."
-            ) from error
-        # Spark's own handler of Ctrl-C talks to Java in the middle of another call.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    with log.open("wb") as out, ExitStack() as cleanup:
+        with _interrupt_later():
+            try:
+                gateway = launch_gateway(conf, {"stdout": out, "stderr": out})  # type: ignore[no-untyped-call]
+                cleanup.callback(_end, gateway)
+                context = SparkContext(conf=conf, gateway=gateway)
+                cleanup.callback(context.stop)
+            except Exception as error:
+                raise ProcessError(
+                    f"Spark did not start with the master {settings.spark_master}: {error}\n"
+                    f"Run `make status` to see whether the master runs; Spark's own words are in {log}."
+                ) from error
         try:
             yield context
         except Py4JError as error:
             raise ProcessError(_words(error, log)) from error
-        finally:
-            context.stop()
-            gateway.shutdown()
-            gateway.proc.stdin.close()
-            gateway.proc.wait()
+
+
+@contextmanager
+def _interrupt_later() -> Iterator[None]:
+    """Hold Ctrl-C back while Spark starts: in the middle of it, nobody could end its Java process."""
+    pressed: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        # Not Spark's own handler, which talks to Java in the middle of another call.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if pressed:
+        raise KeyboardInterrupt
+
+
+def _end(gateway: Any) -> None:
+    """End the Java process of the driver; it leaves by itself once its standard input is closed."""
+    gateway.shutdown()
+    gateway.proc.stdin.close()
+    try:
+        gateway.proc.wait(timeout=END_S)
+    except subprocess.TimeoutExpired:
+        gateway.proc.kill()
+        gateway.proc.wait()
 
 
 def _words(error: Py4JError, log: Path) -> str:
