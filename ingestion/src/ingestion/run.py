@@ -231,7 +231,8 @@ def _prepare(path: Path, source: Source, options: Options, stages: dict[str, flo
         stages["validate"] += time.perf_counter() - started
         yield batch
     if header is None:
-        raise IngestError(f"{path} is empty: it has neither a header nor a row.\nName a file with events: FILE=…")
+        # No block at all: refused in the words of the header.
+        read_header(path, b"")
 
 
 def _cut(block: Block, begin: int, done: int) -> tuple[bytes, bytes]:
