@@ -93,6 +93,10 @@ class Scale:
         """As `of`, but at least one."""
         return max(1, self.of(count))
 
+    def at_most(self, count: int) -> int:
+        """As `some`, but no more than the real file has: more rows are more customers of the same shop."""
+        return min(self.some(count), count)
+
 
 def make_events(rows: int, seed: int) -> pl.DataFrame:
     """Synthetic events in the order of their time.
@@ -153,7 +157,7 @@ def _moments(rng: np.random.Generator, session: Ints, sessions: int) -> Ints:
 
 def _catalogue(rng: np.random.Generator, scale: Scale, rows: int) -> tuple[Ints, pl.DataFrame]:
     """Which product each row shows, and the products with their category, brand and price."""
-    products = min(scale.some(PRODUCTS), rows)
+    products = min(scale.at_most(PRODUCTS), rows)
     popularity = 1 / (np.arange(products) + 8.0) ** 0.85
     rng.shuffle(popularity)
     product = _cover(rng, products, rows, popularity)
@@ -164,7 +168,7 @@ def _catalogue(rng: np.random.Generator, scale: Scale, rows: int) -> tuple[Ints,
     brand = _cover(rng, len(brands), products, 1 / (np.arange(len(brands)) + 4.0) ** 0.9)
     codes = [f"{root}.{leaf}" for root, leaves in CATEGORY_CODES.items() for leaf in leaves.split()]
     order = rng.permutation(codes)
-    price = _prices(rng, shown, min(scale.some(PRICES), products))
+    price = _prices(rng, shown, min(scale.at_most(PRICES), products))
     identity = 100_000 + np.sort(rng.choice(4_200_000, products, replace=False))
     frame = pl.DataFrame(
         {
