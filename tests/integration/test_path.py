@@ -78,7 +78,7 @@ def objects(stack: Stack) -> dict[str, tuple[str | None, Any]]:
 
 
 def ingest(stack: Stack, path: Path, **changes: str) -> dict[str, Any]:
-    done = stack.python("ingestion", str(path), **changes)
+    done = stack.python("ingestion", "ingest", str(path), **changes)
     assert done.returncode == 0, done.stdout + done.stderr
     report: dict[str, Any] = json.loads((stack.reports / "ingest-latest.json").read_text())
     return report
@@ -226,7 +226,7 @@ def test_a_wrong_file_sends_nothing(stack: Stack, tmp_path: Path) -> None:
     path = tmp_path / "wrong.csv"
     path.write_text("\n".join([HEADER, line(), line(price="free"), line(user_id="7.5E+3"), ""]))
     sent = len(messages(stack, RAW_EVENTS.name))
-    done = stack.python("ingestion", str(path))
+    done = stack.python("ingestion", "ingest", str(path))
     assert done.returncode == 1
     assert "2 of the first 3 rows would be rejected, more than 5 %" in done.stderr
     assert len(messages(stack, RAW_EVENTS.name)) == sent

@@ -2,11 +2,13 @@
 
 * `event`: columns, message fields, `event_id`, encoding
 * `rules`: when a row is an event, and the reasons why it is not
+* `dead_letter`: what becomes of a row that is none
 * `topics`: topics with partitions and retention
 * `buckets`: which bucket a customer belongs to
 """
 
 from contracts.buckets import bucket_of
+from contracts.dead_letter import BREAKS_CONTRACT, DeadLetter
 from contracts.event import (
     COLUMNS,
     EVENT_TYPES,
@@ -18,17 +20,20 @@ from contracts.event import (
     event_id,
 )
 from contracts.rules import Reason, check
-from contracts.topics import DEAD_LETTERS, PROGRESS, RAW_EVENTS, TOPICS, Topic
+from contracts.topics import DEAD_LETTERS, PROGRESS, RAW_EVENTS, REPLAYED, TOPICS, Topic
 
 __all__ = [
+    "BREAKS_CONTRACT",
     "COLUMNS",
     "DEAD_LETTERS",
     "EVENT_TYPES",
     "MESSAGE_FIELDS",
     "PROGRESS",
     "RAW_EVENTS",
+    "REPLAYED",
     "SCHEMA_VERSION",
     "TOPICS",
+    "DeadLetter",
     "InvalidMessage",
     "Reason",
     "Topic",

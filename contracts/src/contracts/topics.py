@@ -28,4 +28,7 @@ DEAD_LETTERS = Topic("raw_events_dead_letter", 1, {"retention.ms": str(30 * _DAY
 PROGRESS = Topic("ingest_progress", 1, {"cleanup.policy": "compact"})
 """How far each source has been ingested; key: the source."""
 
-TOPICS = (RAW_EVENTS, DEAD_LETTERS, PROGRESS)
+REPLAYED = Topic("raw_events_replayed", 1, {"cleanup.policy": "compact"})
+"""Which dead letters were mended and sent again; key: `partition/offset` of the dead letter."""
+
+TOPICS = (RAW_EVENTS, DEAD_LETTERS, PROGRESS, REPLAYED)

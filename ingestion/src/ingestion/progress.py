@@ -24,11 +24,11 @@ class Progress:
     updated_at: str
     """ISO 8601, UTC."""
 
-    def to_json(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, data: bytes) -> Progress:
+    def from_json(cls, data: bytes | str) -> Progress:
         return cls(**json.loads(data))
 
 

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
-from collections import Counter, defaultdict
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import polars as pl
 
-from contracts import DEAD_LETTERS, PROGRESS, RAW_EVENTS, SCHEMA_VERSION
+from contracts import DEAD_LETTERS, PROGRESS, RAW_EVENTS, DeadLetter
 from ingestion.errors import IngestError
 from ingestion.progress import Progress, new_name
 from ingestion.publish import Publisher
 from ingestion.repeats import Seen
-from ingestion.report import Report
-from ingestion.sources import Block, Header, open_stream, read_blocks, read_header
+from ingestion.report import Report, Stages
+from ingestion.sources import BLOCK_BYTES, Block, Header, Input, digests, read_blocks, read_header
 from ingestion.validate import encode, validate
+
+AHEAD = 2
+"""Blocks that wait ready at the most: one evens out what both sides take, more only fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,13 @@ class Batch:
     """One block, ready to be sent in one transaction."""
 
     block: Block
+    first_row: int
+    completes_a_cut_line: bool
+    """The first row is the whole of a line of which an earlier run saw only a part."""
     read: int
     duplicates: int
-    keys: list[str]
-    values: list[str]
+    keys: pl.Series
+    values: pl.Series
     dead_letters: list[str]
     reasons: Counter[str]
 
@@ -45,6 +49,8 @@ class Options:
     """The share of rejected rows above which a run stops before it sends more."""
     keep_duplicates: bool = False
     """Also send exact repeats; profiles count an event once all the same."""
+    block_bytes: int = BLOCK_BYTES
+    """How much text one transaction holds."""
 
 
 DEFAULTS = Options()
@@ -62,52 +68,39 @@ def now_utc() -> datetime:
     return datetime.now(UTC)
 
 
-def find_source(path: Path, known: dict[str, Progress]) -> Source:
-    """Recognise a file by its content: the longest beginning of it that some record has in.
+def find_source(given: Input, known: dict[str, Progress]) -> Source:
+    """Recognise a source by its content: the longest beginning of it that some record has in.
 
     Raises:
-        IngestError: the file cannot be read or is empty.
+        IngestError: it cannot be read.
     """
+    # A header without rows is the beginning of many files, and nothing of it was sent.
+    known = {name: record for name, record in known.items() if record.read}
     by_digest = {record.digest: record for record in known.values()}
     ends = sorted({record.end for record in known.values()})
     best: Progress | None = None
-    for end, digest in _digests(path, ends):
+    for end, digest in digests(given, ends):
         record = by_digest.get(digest)
         if record and record.end == end:
             best = record
-    return Source(best.source, best) if best else Source(new_name(path.name, known), None)
-
-
-def _digests(path: Path, ends: list[int]) -> Iterator[tuple[int, str]]:
-    """SHA-256 of the file's first `end` bytes for each of the ascending `ends` that it reaches."""
-    digest = hashlib.sha256()
-    position = 0
-    with open_stream(path) as stream:
-        for end in ends:
-            while position < end:
-                data = stream.read(min(1 << 22, end - position))
-                if not data:
-                    return
-                digest.update(data)
-                position += len(data)
-            yield end, digest.copy().hexdigest()
+    return Source(best.source, best) if best else Source(new_name(given.name, known), None)
 
 
 def ingest(
-    path: Path,
+    given: Input,
     source: Source,
     publisher: Publisher,
     on_batch: Callable[[Report, int], None],
     options: Options = DEFAULTS,
     clock: Callable[[], datetime] = now_utc,
 ) -> Report:
-    """Send what is not in yet of a file.
+    """Send what is not in yet of a source.
 
     Rows, dead letters and the progress record of each block are one transaction, so a run that is
     killed at any moment has sent whole blocks, and the next one continues behind them.
 
     Args:
-        path: the file.
+        given: where the rows are; read here for the last time.
         source: as `find_source` found it.
         publisher: has taken over this source.
         on_batch: told after each transaction, with the bytes that are in.
@@ -118,7 +111,7 @@ def ingest(
         IngestError: nothing can be read, too many rows are rejected, or the broker stops answering.
     """
     began = time.perf_counter()
-    report = Report(file=str(path), source=source.name)
+    report = Report(file=given.label, source=source.name)
     done = source.done
     if done:
         report.already_ingested = done.read
@@ -128,15 +121,14 @@ def ingest(
         total.update(
             read=done.read, accepted=done.accepted, dead_lettered=done.dead_lettered, duplicates=done.duplicates
         )
-    stages: dict[str, float] = defaultdict(float)
+    stages = Stages()
     reasons: Counter[str] = Counter()
-    batches = _prepare(path, source, options, stages)
-    # The next block is validated while the broker commits this one.
+    batches = _prepare(given, source, options, stages)
+    # The next blocks are validated while the broker takes this one.
     with ThreadPoolExecutor(1) as ahead:
-        upcoming = ahead.submit(next, batches, None)
-        while (batch := upcoming.result()) is not None:
-            upcoming = ahead.submit(next, batches, None)
-            began_send = time.perf_counter()
+        upcoming = deque(ahead.submit(next, batches, None) for _ in range(AHEAD))
+        while (batch := upcoming.popleft().result()) is not None:
+            upcoming.append(ahead.submit(next, batches, None))
             total.update(
                 read=batch.read,
                 accepted=len(batch.values),
@@ -151,18 +143,17 @@ def ingest(
                 updated_at=clock().isoformat(timespec="seconds"),
                 **total,
             )
-            _send(publisher, batch, record)
-            stages["publish"] += time.perf_counter() - began_send
+            _send(publisher, batch, record, stages)
             report.read += batch.read
             report.accepted += len(batch.values)
             report.dead_lettered += len(batch.dead_letters)
             report.duplicates += batch.duplicates
+            if batch.completes_a_cut_line:
+                report.completed_line = batch.first_row
             reasons.update(batch.reasons)
             on_batch(report, batch.block.end)
     report.reasons = dict(reasons.most_common())
-    report.seconds = round(time.perf_counter() - began, 3)
-    report.events_per_second = round(report.read / report.seconds, 1) if report.seconds else 0.0
-    report.seconds_by_stage = {name: round(seconds, 3) for name, seconds in stages.items()}
+    report.finish(time.perf_counter() - began, stages)
     return report
 
 
@@ -180,59 +171,82 @@ def _check_rejected(total: Counter[str], reasons: Counter[str], batch: Batch, op
     )
 
 
-def _send(publisher: Publisher, batch: Batch, record: Progress) -> None:
+def _send(publisher: Publisher, batch: Batch, record: Progress, stages: Stages) -> None:
     publisher.begin()
     try:
-        publisher.send(RAW_EVENTS.name, batch.keys, batch.values)
-        publisher.send(DEAD_LETTERS.name, [record.source] * len(batch.dead_letters), batch.dead_letters)
-        publisher.send(PROGRESS.name, [record.source], [record.to_json()])
+        with stages.timed("send"):
+            publisher.send(RAW_EVENTS.name, batch.keys, batch.values)
+            letters = pl.Series(batch.dead_letters, dtype=pl.String)
+            publisher.send(DEAD_LETTERS.name, pl.repeat(record.source, len(letters), eager=True), letters)
+            publisher.send(PROGRESS.name, pl.Series([record.source]), pl.Series([record.to_json()]))
     except BaseException:
         publisher.abort()
         raise
-    publisher.commit()
+    with stages.timed("commit"):
+        publisher.commit()
 
 
-def _prepare(path: Path, source: Source, options: Options, stages: dict[str, float]) -> Iterator[Batch]:
+def _prepare(given: Input, source: Source, options: Options, stages: Stages) -> Iterator[Batch]:
     """The blocks that are not in yet, validated; those that are only teach which events are known."""
     header: Header | None = None
     seen = Seen()
     row = 1
     begin = 0
     done = source.done.end if source.done else 0
-    for block in read_blocks(path):
-        started = time.perf_counter()
+    blocks = read_blocks(given, options.block_bytes)
+    while True:
+        with stages.timed("read"):
+            block = next(blocks, None)
+        if block is None:
+            break
         if header is None:
-            header = read_header(path, block.data)
+            header = read_header(given.label, block.data)
             begin = header.size
         known, fresh = _cut(block, begin, done)
+        begin = block.end
+        completes = False
         if known:
-            checked = validate(known, header.columns, source.name, row)
+            with stages.timed("validate"):
+                checked = validate(known, header.columns, source.name, row)
+            row += checked.read
             if not options.keep_duplicates:
                 seen.drop_repeats(checked.accepted)
-            row += checked.read
-        begin = block.end
+            # The source ended in the middle of a line when it was read before, and now that line goes on.
+            completes = not known.endswith(b"\n") and not fresh.startswith((b"\n", b"\r")) and bool(fresh)
+            if completes:
+                fresh = known[known.rfind(b"\n") + 1 :] + fresh
+                row -= 1
         if block.end <= done:
             continue
-        checked = validate(fresh, header.columns, source.name, row)
-        accepted = checked.accepted if options.keep_duplicates else seen.drop_repeats(checked.accepted)
-        row += checked.read
-        rejected = checked.rejected.select(
-            pl.lit(SCHEMA_VERSION).alias("schema_version"), pl.lit(source.name).alias("source"), pl.all()
-        )
-        batch = Batch(
+        with stages.timed("validate"):
+            checked = validate(fresh, header.columns, source.name, row)
+        accepted = checked.accepted
+        if not options.keep_duplicates:
+            with stages.timed("deduplicate"):
+                accepted = seen.drop_repeats(accepted)
+        with stages.timed("encode"):
+            values = encode(accepted)
+            columns = list(header.columns)
+            letters = [
+                DeadLetter(source.name, columns=columns, **letter).to_json()
+                for letter in checked.rejected.iter_rows(named=True)
+            ]
+        stages.rows += checked.read
+        yield Batch(
             block=block,
+            first_row=row,
+            completes_a_cut_line=completes,
             read=checked.read,
             duplicates=checked.accepted.height - accepted.height,
-            keys=accepted["user_id"].to_list(),
-            values=encode(accepted).to_list(),
-            dead_letters=[json.dumps(letter, ensure_ascii=False) for letter in rejected.iter_rows(named=True)],
+            keys=accepted["user_id"],
+            values=values,
+            dead_letters=letters,
             reasons=Counter(checked.rejected["reasons"].explode(empty_as_null=True).drop_nulls().to_list()),
         )
-        stages["validate"] += time.perf_counter() - started
-        yield batch
+        row += checked.read
     if header is None:
         # No block at all: refused in the words of the header.
-        read_header(path, b"")
+        read_header(given.label, b"")
 
 
 def _cut(block: Block, begin: int, done: int) -> tuple[bytes, bytes]:

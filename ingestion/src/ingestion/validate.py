@@ -14,8 +14,6 @@ from typing import Any
 
 import polars as pl
 import polars_hash as plh
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from contracts import COLUMNS, EVENT_TYPES, MESSAGE_FIELDS, SCHEMA_VERSION, Reason, check
 from contracts.event import SEPARATOR
@@ -25,6 +23,7 @@ MAX_LINE_BYTES = 64 * 1024
 REJECTED: dict[str, Any] = {"source_row": pl.Int64, "reasons": pl.List(pl.String), "text": pl.String}
 
 _CHECKED: dict[str, Any] = {"source_row": pl.Int64, **dict.fromkeys(COLUMNS, pl.String)}
+_NOT_STRUCTURE = bytes(set(range(256)) - set(b',\n"'))
 _PLAIN_TIME = r"^[12][0-9]{3}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-5][0-9]:[0-5][0-9] UTC$"
 _PLAIN_INTEGER = r"^[1-9][0-9]{0,19}$"
 _PLAIN_PRICE = r"^(?:0|[1-9][0-9]{0,11})\.[0-9]{2}$"
@@ -52,27 +51,31 @@ def validate(data: bytes, columns: Sequence[str], source: str, first_row: int) -
         source: goes into the field `source`.
         first_row: the number of the first row, for `source_row`.
     """
-    try:
-        text = data.decode()
-        broken: set[int] = set()
-    except UnicodeDecodeError:
-        text, broken = _decode_lines(data)
-    rows = _rows(text).with_columns((pl.col("line_number") - 1).is_in(sorted(broken)).alias("broken"))
-    rows = rows.with_row_index("source_row", first_row).with_columns(pl.col("source_row").cast(pl.Int64))
-    straight = (
-        (pl.col("line").str.count_matches(",", literal=True) == len(columns) - 1)
-        & ~pl.col("line").str.contains('"', literal=True)
-        & (pl.col("line").str.len_bytes() <= MAX_LINE_BYTES)
-        & ~pl.col("broken")
-    )
-    rows = rows.with_columns(straight.alias("straight"))
-    table = _split(rows.filter("straight"), columns)
-    table = table.with_columns(_is_plain().alias("plain"))
-    plain = table.filter("plain").select("source_row", *COLUMNS).with_columns(_canonical_time())
-    others = pl.concat([rows.filter(~pl.col("straight")), table.filter(~pl.col("plain")).select(rows.columns)])
-    good, rejected = _check_one_by_one(others, columns)
-    values = pl.concat([plain, good]).sort("source_row") if good.height else plain
-    return Checked(rows.height, _messages(values, source), rejected.sort("source_row"))
+    if not data.endswith(b"\n"):
+        data += b"\n"
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n")
+    rows = data.count(b"\n")
+    others: list[tuple[int, bytes]] = []
+    if _is_straight(data, rows, len(columns)):
+        table = _split(data, columns).with_row_index("source_row", first_row)
+    else:
+        straight, numbers, others = _set_aside(data, len(columns), first_row)
+        rows = len(numbers) + len(others)
+        data = b"".join(line + b"\n" for line in straight)
+        table = _split(data, columns).insert_column(0, pl.Series("source_row", numbers, pl.Int64))
+    table = table.with_columns(pl.col("source_row").cast(pl.Int64))
+    plain = table.select(_is_plain()).to_series()
+    if not plain.all():
+        lines = data.split(b"\n")
+        odd = (~plain).arg_true().to_list()
+        others += zip(table["source_row"].gather(odd).to_list(), (lines[place] for place in odd), strict=True)
+        table = table.filter(plain)
+    table = table.with_columns(_canonical_time())
+    good, rejected = _check_one_by_one(sorted(others), columns)
+    if good.height:
+        table = pl.concat([table, good]).sort("source_row")
+    return Checked(rows, _messages(table, source), rejected)
 
 
 def encode(accepted: pl.DataFrame) -> pl.Series:
@@ -80,42 +83,61 @@ def encode(accepted: pl.DataFrame) -> pl.Series:
     return accepted.select(pl.struct(*MESSAGE_FIELDS).struct.json_encode()).to_series()
 
 
-def _decode_lines(data: bytes) -> tuple[str, set[int]]:
-    """Text with escapes where a line is not UTF-8, and the numbers of those lines."""
-    lines, broken = [], set()
-    for number, line in enumerate(data.split(b"\n")):
+def _is_straight(data: bytes, lines: int, fields: int) -> bool:
+    """Whether each line has exactly one field a column, without quotes, and no line is odd as a whole."""
+    if data.translate(None, _NOT_STRUCTURE) != (b"," * (fields - 1) + b"\n") * lines:
+        return False
+    if not data.isascii():
         try:
-            lines.append(line.decode())
+            data.decode()
         except UnicodeDecodeError:
-            lines.append(line.decode(errors="backslashreplace"))
-            broken.add(number)
-    return "\n".join(lines), broken
+            return False
+    # A line that is too long leaves a window of half that length without a line feed.
+    window = MAX_LINE_BYTES // 2
+    return all(data.find(b"\n", begin, begin + window) >= 0 for begin in range(0, len(data), window))
 
 
-def _rows(text: str) -> pl.DataFrame:
-    lines = pc.split_pattern(pa.array([text], pa.large_string()), "\n").values
-    frame = pl.DataFrame({"line": pl.Series(lines, dtype=pl.String)}).with_row_index("line_number", 1)
-    return frame.with_columns(pl.col("line").str.strip_chars_end("\r")).filter(
-        pl.col("line").str.contains(r"[^\s\x{FEFF}]")
-    )
+def _set_aside(data: bytes, fields: int, first_row: int) -> tuple[list[bytes], list[int], list[tuple[int, bytes]]]:
+    """Straight lines, their row numbers, and every other row with its number; blank lines are dropped."""
+    straight: list[bytes] = []
+    numbers: list[int] = []
+    others: list[tuple[int, bytes]] = []
+    row = first_row
+    ascii_only = data.isascii()
+    for given in data.split(b"\n"):
+        line = given.rstrip(b"\r")
+        if (
+            line.count(b",") == fields - 1
+            and b'"' not in line
+            and len(line) <= MAX_LINE_BYTES
+            and (ascii_only or _is_utf8(line))
+        ):
+            straight.append(line)
+            numbers.append(row)
+        elif not line.decode(errors="replace").replace("\ufeff", "").strip():
+            continue
+        else:
+            others.append((row, line))
+        row += 1
+    return straight, numbers, others
 
 
-def _split(rows: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
-    """One column a field; a line has exactly one field a column here and no quotes."""
-    if rows.is_empty():
-        return rows.with_columns(pl.lit(None, pl.String).alias(column) for column in COLUMNS)
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _split(data: bytes, columns: Sequence[str]) -> pl.DataFrame:
+    """The nine columns of straight lines."""
+    if not data:
+        return pl.DataFrame(schema=dict.fromkeys(COLUMNS, pl.String))
     # A unique name for each field: a file may have columns of its own, even twice.
     names = [name if name in COLUMNS else f"\0{place}" for place, name in enumerate(columns)]
-    fields = pl.read_csv(
-        "\n".join(rows["line"].to_list()).encode(),
-        has_header=False,
-        new_columns=names,
-        infer_schema=False,
-        quote_char=None,
-    )
-    if fields.height != rows.height:
-        raise RuntimeError(f"{rows.height} lines became {fields.height} rows")
-    return rows.hstack(fields.select(COLUMNS))
+    schema = dict.fromkeys(names, pl.String)
+    return pl.read_csv(data, has_header=False, schema=schema, quote_char=None).select(COLUMNS)
 
 
 def _is_plain() -> pl.Expr:
@@ -143,28 +165,30 @@ def _canonical_time() -> pl.Expr:
     return pl.concat_str(time.head(10), pl.lit("T"), time.slice(11, 8), pl.lit("Z")).alias("event_time")
 
 
-def _check_one_by_one(rows: pl.DataFrame, columns: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _check_one_by_one(rows: Sequence[tuple[int, bytes]], columns: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
     good: list[dict[str, Any]] = []
     rejected: list[dict[str, Any]] = []
-    for number, line, broken in rows.select("source_row", "line", "broken").iter_rows():
-        values, reasons = _check_line(line, columns, broken)
+    for number, line in rows:
+        values, reasons = check_line(line, columns)
         if reasons:
-            rejected.append({"source_row": number, "reasons": [str(reason) for reason in reasons], "text": line})
+            # Bytes that are no UTF-8 are shown by their numbers, as \\xe9.
+            text = line.decode(errors="backslashreplace")
+            rejected.append({"source_row": number, "reasons": [str(reason) for reason in reasons], "text": text})
         else:
             good.append({"source_row": number, **values})
-    return (
-        pl.DataFrame(good, schema=_CHECKED),
-        pl.DataFrame(rejected, schema=REJECTED),
-    )
+    return pl.DataFrame(good, schema=_CHECKED), pl.DataFrame(rejected, schema=REJECTED)
 
 
-def _check_line(line: str, columns: Sequence[str], broken: bool) -> tuple[dict[str, str | None], list[Reason]]:
-    if broken:
+def check_line(line: bytes, columns: Sequence[str]) -> tuple[dict[str, str | None], list[Reason]]:
+    """Decide on one line by the reference; answers as `contracts.check` does."""
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
         return {}, [Reason.NOT_UTF8]
-    if len(line.encode()) > MAX_LINE_BYTES:
+    if len(line) > MAX_LINE_BYTES:
         return {}, [Reason.LINE_TOO_LONG]
     try:
-        fields = next(csv.reader([line], strict=True), [])
+        fields = next(csv.reader([text], strict=True), [])
     except csv.Error:
         return {}, [Reason.BAD_QUOTES]
     if len(fields) != len(columns):

@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from contracts import RAW_EVENTS, SCHEMA_VERSION
+from contracts import BREAKS_CONTRACT, RAW_EVENTS, DeadLetter
 from processing.errors import ProcessError
 from processing.index import Index
 from processing.lake import Lake, event_object, profile_object, to_parquet
@@ -51,15 +51,14 @@ def read_split(settings: Settings, split: Split) -> Iterator[tuple[int, bytes]]:
 
 def _dead_letter(misfit: Misfit) -> tuple[str, str]:
     place = f"{RAW_EVENTS.name}/{misfit.partition}/{misfit.offset}"
-    letter = {
-        "schema_version": SCHEMA_VERSION,
-        "source": f"{RAW_EVENTS.name}/{misfit.partition}",
-        "source_row": misfit.offset,
-        "reasons": ["breaks_contract"],
-        "detail": misfit.reason,
-        "text": misfit.text,
-    }
-    return place, json.dumps(letter, ensure_ascii=False)
+    letter = DeadLetter(
+        source=f"{RAW_EVENTS.name}/{misfit.partition}",
+        source_row=misfit.offset,
+        reasons=[BREAKS_CONTRACT],
+        text=misfit.text,
+        detail=misfit.reason,
+    )
+    return place, letter.to_json()
 
 
 def land_bucket(settings: Settings, batch: int, bucket: int, parts: Iterable[bytes]) -> int:

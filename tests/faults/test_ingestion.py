@@ -1,0 +1,141 @@
+"""What is killed in the middle and run again ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from contracts import DEAD_LETTERS, PROGRESS, RAW_EVENTS, TOPICS
+from ingestion.topics import ends_of
+from scripts.make_sample import make_events
+from stack.settings import Settings
+from stack.supervisor import Supervisor
+from tests.integration.conftest import Stack, environment, messages
+from tests.support import ROOT
+
+KILLS = 20
+ROWS = 60_000
+SEED = 20
+BLOCK_MB = "0.2"
+"""Some 35 transactions a file, so that most kills fall into one."""
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack of its own, because its broker is killed."""
+    home = tmp_path_factory.mktemp("stack")
+    found = Stack({**environment(home), "BLOCK_MB": BLOCK_MB}, home / "reports")
+    try:
+        up = found.python("stack", "up")
+        assert up.returncode == 0, up.stdout + up.stderr
+        yield found
+    finally:
+        found.python("stack", "down")
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Files with rejected rows and repeats, and what one undisturbed run makes of all of them."""
+
+    paths: list[Path]
+    events: Counter[tuple[bytes, bytes]]
+    letters: Counter[bytes]
+
+
+def in_topics(stack: Stack) -> tuple[Counter[tuple[bytes, bytes]], Counter[bytes]]:
+    events = Counter((message.key, message.value) for message in messages(stack, RAW_EVENTS.name))
+    return events, Counter(message.value for message in messages(stack, DEAD_LETTERS.name))
+
+
+def forget(stack: Stack) -> None:
+    """Remove all topics, and return when they are gone."""
+    admin = AdminClient({"bootstrap.servers": stack.ingestion.bootstrap_servers})
+    for future in admin.delete_topics([topic.name for topic in TOPICS]).values():
+        future.result(timeout=30)
+    deadline = time.monotonic() + 30
+    while {topic.name for topic in TOPICS} & set(admin.list_topics(timeout=10).topics):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def files(broker: Stack, tmp_path_factory: pytest.TempPathFactory) -> Files:
+    folder = tmp_path_factory.mktemp("data")
+    paths = []
+    for number in range(5):
+        path = folder / f"events-{number}.csv"
+        rows = make_events(ROWS, SEED + number)
+        rows.vstack(rows[1_000:1_050]).write_csv(path)
+        paths.append(path)
+        done = broker.python("ingestion", "ingest", str(path))
+        assert done.returncode == 0, done.stderr
+    events, letters = in_topics(broker)
+    assert events.total() > 4.9 * ROWS
+    assert letters
+    return Files(paths, events, letters)
+
+
+def start(stack: Stack, path: Path, **changes: str) -> subprocess.Popen[str]:
+    """An ingestion that has taken over its source."""
+    command = [sys.executable, "-m", "ingestion", "ingest", str(path)]
+    environ = {**stack.environ, **changes, "PYTHONUNBUFFERED": "1"}
+    running = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True)
+    assert running.stdout
+    assert running.stdout.readline().startswith("Ingesting")
+    return running
+
+
+def test_twenty_kills_at_random_moments_change_nothing(broker: Stack, files: Files) -> None:
+    forget(broker)
+    dice = random.Random(SEED)  # noqa: S311 - which moments does not matter, that they can be had again does
+    killed = 0
+    for path in files.paths:
+        while killed < KILLS:
+            running = start(broker, path)
+            try:
+                running.communicate(timeout=dice.uniform(0, 0.3))
+                break
+            except subprocess.TimeoutExpired:
+                running.kill()
+                running.communicate()
+                killed += 1
+        done = broker.python("ingestion", "ingest", str(path))
+        assert done.returncode == 0, done.stderr
+    assert killed == KILLS
+    assert in_topics(broker) == (files.events, files.letters)
+
+
+def test_a_broker_that_is_killed_and_comes_back_changes_nothing(broker: Stack, files: Files) -> None:
+    forget(broker)
+    servers = broker.ingestion.bootstrap_servers
+    for number, path in enumerate(files.paths):
+        if number:
+            assert broker.python("ingestion", "ingest", str(path)).returncode == 0
+            continue
+        # Hundreds of transactions, so that the broker dies in the midst of them.
+        running = start(broker, path, BLOCK_MB="0.01")
+        deadline = time.monotonic() + 60
+        while sum(ends_of(servers, PROGRESS).values()) < 8:
+            assert time.monotonic() < deadline
+        state = Supervisor(Settings.from_env(broker.environ), print).state("kafka")
+        assert state
+        os.kill(state.pid, signal.SIGKILL)
+        assert running.poll() is None, "the run was over before the broker was killed"
+        up = broker.python("stack", "up")
+        assert up.returncode == 0, up.stdout + up.stderr
+        # It may outlive the broker, or end with an error that says how to go on: so it is done.
+        running.communicate(timeout=200)
+        again = broker.python("ingestion", "ingest", str(path))
+        assert again.returncode == 0, again.stderr
+    assert in_topics(broker) == (files.events, files.letters)
