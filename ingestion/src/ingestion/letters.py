@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from contracts import COLUMNS, DEAD_LETTERS, REPLAYED, DeadLetter
+from contracts import COLUMNS, DEAD_LETTERS, REPLAYED, DeadLetter, Reason
 from ingestion.errors import IngestError
 from ingestion.topics import read_all
+from ingestion.validate import split_line
 
 EXPORTED = ("letter", "source", "source_row", "reasons", *COLUMNS, "text")
 """The columns of an export: what `make replay` reads back."""
@@ -101,13 +102,9 @@ def fields_of(letter: DeadLetter) -> dict[str, str]:
     """The nine values of a rejected line as far as it can be split; else none."""
     if letter.columns is None:
         return {}
-    try:
-        fields = next(csv.reader([letter.text], strict=True), [])
-    except csv.Error:
+    values = split_line(letter.text, letter.columns)
+    if isinstance(values, Reason):
         return {}
-    if len(fields) != len(letter.columns):
-        return {}
-    values = dict(zip(letter.columns, fields, strict=True))
     return {column: values[column] for column in COLUMNS if column in values}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -162,7 +161,7 @@ def _check_rejected(total: Counter[str], reasons: Counter[str], batch: Batch, op
     if total["dead_lettered"] <= options.max_rejected * total["read"]:
         return
     counted = "\n".join(f"  {count:>9,}  {reason}" for reason, count in reasons.most_common())
-    example = json.loads(batch.dead_letters[0])["text"][:200] if batch.dead_letters else ""
+    example = DeadLetter.from_json(batch.dead_letters[0]).text[:200] if batch.dead_letters else ""
     raise IngestError(
         f"{total['dead_lettered']:,} of the first {total['read']:,} rows would be rejected, more than "
         f"{100 * options.max_rejected:.4g} %; the run has stopped and these rows were not sent.\n{counted}\n"

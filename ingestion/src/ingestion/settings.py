@@ -11,7 +11,7 @@ from ingestion.errors import IngestError
 from ingestion.sources import BLOCK_BYTES
 
 MAX_BLOCK_MB = 64
-"""More than a broker takes within the time of a transaction, and ten times that in memory."""
+"""More than a broker takes within the time of a transaction, and 45 times that in memory."""
 CLIENTS = ("confluent-kafka", "kafka-python")
 
 

@@ -187,13 +187,19 @@ def check_line(line: bytes, columns: Sequence[str]) -> tuple[dict[str, str | Non
         return {}, [Reason.NOT_UTF8]
     if len(line) > MAX_LINE_BYTES:
         return {}, [Reason.LINE_TOO_LONG]
+    values = split_line(text, columns)
+    return ({}, [values]) if isinstance(values, Reason) else check(values)
+
+
+def split_line(text: str, columns: Sequence[str]) -> dict[str, str] | Reason:
+    """The value of each column of one line, or the reason why it has not one for each."""
     try:
         fields = next(csv.reader([text], strict=True), [])
     except csv.Error:
-        return {}, [Reason.BAD_QUOTES]
+        return Reason.BAD_QUOTES
     if len(fields) != len(columns):
-        return {}, [Reason.WRONG_FIELD_COUNT]
-    return check(dict(zip(columns, fields, strict=True)))
+        return Reason.WRONG_FIELD_COUNT
+    return dict(zip(columns, fields, strict=True))
 
 
 def _messages(values: pl.DataFrame, source: str) -> pl.DataFrame:
