@@ -17,7 +17,7 @@ CHOSEN = $(if $(REASON),--reason "$(REASON)") $(if $(SOURCE),--source "$(SOURCE)
 # Spark's driver needs the Java that suits Spark, which need not be the one on the PATH.
 WITH_JAVA = JAVA_HOME="$$($(PY) stack/jvm.py --home spark)"
 
-.PHONY: help demo setup up down status logs clean sample dataset ingest dead-letters replay process profile bench-ingest test lint format lock
+.PHONY: help demo setup up down status logs clean spark-jars sample dataset ingest dead-letters replay process rebuild restore-index profile bench-ingest bench-process test lint format lock
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} \
@@ -48,6 +48,9 @@ logs: $(READY) ## The end of the servers' logs [SERVER=kafka FOLLOW=1]
 clean: $(READY) ## Remove all data after asking [YES=1]; the built servers are kept
 	@$(PY) -m stack clean $(if $(YES),--yes)
 
+spark-jars: $(READY) ## Fetch the jars with which Spark itself reads the lake (60 MB, once)
+	@$(PY) -m stack spark-jars
+
 ##@ From events to profiles
 sample: $(READY) ## Make a synthetic file of events [ROWS=885129 SEED=1 FILE=data/events.csv]
 	@$(PY) scripts/make_sample.py --rows "$(ROWS)" --seed "$(SEED)" --out "$(FILE)" $(if $(FORCE),--force)
@@ -67,15 +70,24 @@ replay: $(READY) ## Send mended rows again: MENDED=letters.csv or REASON=… [AP
 process: $(READY) ## Kafka to lake, profiles and index: everything that is new
 	@$(WITH_JAVA) $(PY) -m processing process $(if $(BRIEF),--brief)
 
-profile: $(READY) ## One customer's profile: ID=1515915625519388267
-	@$(PY) -m processing profile "$(or $(ID),$(error Name a customer: make profile ID=…))"
+rebuild: $(READY) ## All profiles anew, into a new index that replaces the old one at once
+	@$(WITH_JAVA) $(PY) -m processing rebuild $(if $(BRIEF),--brief)
+
+restore-index: $(READY) ## Show the index again that was shown before the last rebuild
+	@$(PY) -m processing restore-index
+
+profile: $(READY) ## One customer's profile: ID=1515915625519388267 [FROM=lake]; says so if lake and index differ
+	@$(PY) -m processing profile "$(or $(ID),$(error Name a customer: make profile ID=…))" $(if $(FROM),--from "$(FROM)")
 
 ##@ Development
 test: $(READY) ## All tests, on servers of their own [TESTS=tests/unit]
 	@$(WITH_JAVA) $(PY) -m pytest $(TESTS)
 
 bench-ingest: $(READY) ## Ours, a row-by-row producer and kcat, on the running broker [FILE=data/events.csv KEEP=1]
-	@$(PY) scripts/bench_ingest.py "$(FILE)" $(if $(KEEP),--keep docs/benchmarks.md)
+	@$(PY) -m scripts.bench_ingest "$(FILE)" $(if $(KEEP),--keep docs/benchmarks.md)
+
+bench-process: $(READY) ## Ours, a plain Spark job and DuckDB, and how ours grows, on servers of its own [GROWTH="3 10" KEEP=1]
+	@$(WITH_JAVA) $(PY) -m scripts.bench_process $(if $(GROWTH),--growth $(GROWTH)) $(if $(KEEP),--keep docs/benchmarks.md)
 
 lint: $(READY) ## Format, lint, types and shell scripts; changes nothing
 	@$(PY) -m ruff format --check .

@@ -7,7 +7,6 @@ import argparse
 import csv
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -21,10 +20,10 @@ from dotenv import dotenv_values
 from kafka import KafkaProducer
 
 from ingestion.settings import Settings
+from scripts.keep import keep, machine
 
 ROOT = Path(__file__).resolve().parent.parent
 TOPIC = "bench_raw_events"
-BEGIN, END = "<!-- bench-ingest -->", "<!-- /bench-ingest -->"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +102,7 @@ def measure(path: Path, environ: dict[str, str], rounds: int) -> list[Result]:
 def table(results: list[Result], rounds: int) -> str:
     slowest = max(results, key=lambda result: result.seconds)
     lines = [
-        f"{results[0].rows:,} rows; {os.cpu_count()} cores, {platform.machine()}, {platform.system()} "
-        f"{platform.release().split('-')[0]}; the best of {rounds} rounds in turn (one for the slow ones); "
+        f"{results[0].rows:,} rows; {machine()}; the best of {rounds} rounds in turn (one for the slow ones); "
         "broker on the same cores.",
         "",
         "| way | seconds | rows/s | times the slowest |",
@@ -115,16 +113,6 @@ def table(results: list[Result], rounds: int) -> str:
         for result in sorted(results, key=lambda result: result.seconds)
     ]
     return "\n".join(lines)
-
-
-def keep(text: str, path: Path) -> None:
-    """Replace the table in a document."""
-    document = path.read_text()
-    before, _, rest = document.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    if not rest:
-        raise SystemExit(f"error: {path} has no {BEGIN}")
-    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -140,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
     text = table(measure(given.file, environ, given.rounds), given.rounds)
     print(text)
     if given.keep:
-        keep(text, given.keep)
+        keep(text, "bench-ingest", given.keep)
     return 0
 
 

@@ -17,15 +17,13 @@ from rich.table import Table
 from stack import jvm
 from stack.elasticsearch import elasticsearch
 from stack.errors import StackError
-from stack.install import RUN_SPACE, check_space, install
+from stack.install import RUN_SPACE, check_space, install, spark_jars
 from stack.kafka import kafka
 from stack.minio import minio
 from stack.server import Server
 from stack.settings import ROOT, Settings
 from stack.spark import spark
 from stack.supervisor import Supervisor
-
-SERVERS = ("kafka", "spark-master", "spark-worker", "minio", "elasticsearch")
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -86,23 +84,25 @@ def status(settings: Settings, environ: Mapping[str, str]) -> int:
     usage = shutil.disk_usage(settings.home if settings.home.exists() else ROOT)
     stored = sum(file.stat().st_size for file in (settings.home / "data").rglob("*") if file.is_file())
     console.print(
-        f"{running} of {len(SERVERS)} servers run in {total / 1e6:,.0f} MB; data take {stored / 1e6:,.0f} MB, "
+        f"{running} of {len(settings.servers)} servers run in {total / 1e6:,.0f} MB; data take {stored / 1e6:,.0f} MB, "
         f"the disk has {usage.free / 1e9:,.0f} GB free. Logs: {settings.home / 'logs'}"
     )
-    if running < len(SERVERS):
+    if running < len(settings.servers):
         console.print("Next: make up")
-    return 0 if running == len(SERVERS) else 3
+    return 0 if running == len(settings.servers) else 3
 
 
 def down(settings: Settings) -> int:
-    stopped = Supervisor(settings, say).down(SERVERS)
+    supervisor = Supervisor(settings, say)
+    # Also those of another number of workers than there are to be now.
+    stopped = supervisor.down(sorted({*settings.servers, *supervisor.known()}))
     console.print(f"Stopped {', '.join(stopped)}. Data are kept." if stopped else "Nothing was running.")
     return 0
 
 
 def logs(settings: Settings, names: list[str], follow: bool, lines: int) -> int:
     supervisor = Supervisor(settings, say)
-    files = [str(supervisor.log(name)) for name in names or SERVERS if supervisor.log(name).exists()]
+    files = [str(supervisor.log(name)) for name in names or settings.servers if supervisor.log(name).exists()]
     if not files:
         raise StackError("There are no logs yet. Run `make up`.")
     return subprocess.call(["tail", "-n", str(lines), *(["-F"] if follow else []), *files])
@@ -132,11 +132,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m stack", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("install", help="build or fetch the servers that are missing")
+    commands.add_parser("spark-jars", help="fetch the jars with which Spark itself reads S3 and Kafka")
     commands.add_parser("up", help="start the servers and return once each answers")
     commands.add_parser("down", help="stop the servers; data are kept")
     commands.add_parser("status", help="what runs, since when, with how much memory and where")
     tail = commands.add_parser("logs", help="the end of the servers' logs")
-    tail.add_argument("names", nargs="*", metavar="SERVER", help=", ".join(SERVERS))
+    tail.add_argument("names", nargs="*", metavar="SERVER", help="such as kafka or spark-worker")
     tail.add_argument("--follow", "-f", action="store_true", help="keep printing")
     tail.add_argument("--lines", "-n", type=int, default=20)
     remove = commands.add_parser("clean", help="remove all data; the built servers are kept")
@@ -149,6 +150,9 @@ def main(arguments: list[str] | None = None) -> int:
             case "install":
                 install(settings, environ, say)
                 return 0
+            case "spark-jars":
+                console.print(f"Spark reads S3 and Kafka with the jars in {spark_jars(settings, environ, say)}")
+                return 0
             case "up":
                 return up(settings, environ)
             case "status":
@@ -156,9 +160,9 @@ def main(arguments: list[str] | None = None) -> int:
             case "down":
                 return down(settings)
             case "logs":
-                unknown = sorted(set(given.names) - set(SERVERS))
+                unknown = sorted(set(given.names) - set(settings.servers))
                 if unknown:
-                    raise StackError(f"There is no server {unknown[0]}; there are {', '.join(SERVERS)}.")
+                    raise StackError(f"There is no server {unknown[0]}; there are {', '.join(settings.servers)}.")
                 return logs(settings, given.names, given.follow, given.lines)
             case _:
                 return clean(settings, given.yes)

@@ -33,6 +33,8 @@ action.auto_create_index: "-customer_profiles*,*"
 cluster.routing.allocation.disk.watermark.low: 1gb
 cluster.routing.allocation.disk.watermark.high: 500mb
 cluster.routing.allocation.disk.watermark.flood_stage: 250mb
+# The default counts garbage that the serial collector has not swept yet, and refuses requests for it.
+indices.breaker.total.use_real_memory: false
 """
     logging = """\
 status = error

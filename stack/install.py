@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,8 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import pyspark
 
 from stack import jvm
 from stack.errors import StackError
@@ -98,6 +101,34 @@ def install(settings: Settings, environ: Mapping[str, str], say: Say) -> None:
             lambda to: _elasticsearch(to, sources, settings, environ),
         )
     )
+    _bring(components, settings, say)
+
+
+def spark_jars(settings: Settings, environ: Mapping[str, str], say: Say) -> Path:
+    """Bring the jars with which Spark itself reads Kafka and S3; returns their folder.
+
+    Raises:
+        StackError: Maven is missing or fails.
+    """
+    pom = RECIPES / "spark-jars.pom.xml"
+
+    def build(target: Path) -> None:
+        _jars(pom, target, environ)
+        # A second version of what Spark has keeps it from starting.
+        shipped = {_artifact(jar) for jar in (Path(pyspark.__file__).parent / "jars").glob("*.jar")}
+        for jar in target.glob("*.jar"):
+            if _artifact(jar) in shipped:
+                jar.unlink()
+
+    _bring([Component("spark-jars", (pom, pyspark.__version__), build)], settings, say)
+    return settings.dist / "spark-jars"
+
+
+def _artifact(jar: Path) -> str:
+    return re.split(r"-\d", jar.name, maxsplit=1)[0]
+
+
+def _bring(components: list[Component], settings: Settings, say: Say) -> None:
     missing = [part for part in components if not _is_installed(settings.dist / part.name, part)]
     check_space(settings.home, BUILD_SPACE if missing else RUN_SPACE)
     for part in missing:

@@ -34,6 +34,8 @@ class Settings:
     ports: Mapping[str, int]
     minio_user: str
     minio_password: str
+    workers: int
+    """Of Spark, on this machine."""
     worker_cores: int
     worker_memory: str
 
@@ -60,7 +62,7 @@ class Settings:
             return value
 
         ports = {name: integer(name, default) for name, default in PORT_DEFAULTS.items()}
-        cores = integer("SPARK_WORKER_CORES", 2)
+        workers, cores = integer("SPARK_WORKERS", 1), integer("SPARK_WORKER_CORES", 2)
         user, password = required("MINIO_ROOT_USER"), required("MINIO_ROOT_PASSWORD")
         doubles = sorted({port for port in ports.values() if list(ports.values()).count(port) > 1})
         if doubles:
@@ -77,9 +79,16 @@ class Settings:
             ports=ports,
             minio_user=user,
             minio_password=password,
+            workers=workers,
             worker_cores=cores,
             worker_memory=environ.get("SPARK_WORKER_MEMORY") or "2g",
         )
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The names of all servers."""
+        more = (f"spark-worker-{number}" for number in range(2, self.workers + 1))
+        return ("kafka", "spark-master", "spark-worker", *more, "minio", "elasticsearch")
 
     def data(self, server: str) -> Path:
         """The folder that holds one server's data."""

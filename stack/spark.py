@@ -15,7 +15,7 @@ from stack.settings import Settings
 
 
 def spark(settings: Settings, java: Jvm) -> list[Server]:
-    """The master and one worker, both on loopback."""
+    """The master and the workers, all on loopback."""
     home = Path(pyspark.__file__).parent
     work = settings.data("spark")
     master = f"spark://{settings.address('SPARK_MASTER_PORT')}"
@@ -60,20 +60,24 @@ def spark(settings: Settings, java: Jvm) -> list[Server]:
             address=f"{master}, {ui}",
             prepare=prepare,
         ),
-        Server(
-            name="spark-worker",
-            command=[
-                *launch,
-                "org.apache.spark.deploy.worker.Worker",
-                *("--host", "127.0.0.1", "--webui-port", "0", "--work-dir", str(work / "work")),
-                *("--cores", str(settings.worker_cores), "--memory", settings.worker_memory),
-                master,
-            ],
-            env=env,
-            ports=(),
-            ready=lambda: workers("ALIVE") >= 1,
-            address=f"{settings.worker_cores} cores, {settings.worker_memory}",
-            prepare=prepare,
-            after="spark-master",
+        *(
+            Server(
+                name=name,
+                command=[
+                    *launch,
+                    "org.apache.spark.deploy.worker.Worker",
+                    *("--host", "127.0.0.1", "--webui-port", "0", "--work-dir", str(work / "work" / name)),
+                    *("--cores", str(settings.worker_cores), "--memory", settings.worker_memory),
+                    master,
+                ],
+                env=env,
+                ports=(),
+                ready=lambda: workers("ALIVE") >= settings.workers,
+                address=f"{settings.worker_cores} cores, {settings.worker_memory}",
+                prepare=prepare,
+                after="spark-master",
+            )
+            for name in settings.servers
+            if name.startswith("spark-worker")
         ),
     ]

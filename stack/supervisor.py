@@ -56,6 +56,10 @@ class Supervisor:
         """The file into which a server writes."""
         return self._logs / f"{name}.log"
 
+    def known(self) -> list[str]:
+        """The names of all servers that were started and not stopped since."""
+        return sorted(record.stem for record in self._run.glob("*.json"))
+
     def state(self, name: str) -> State | None:
         """What is known of a running server; None where it does not run."""
         process = self._process(name)

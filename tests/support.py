@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
@@ -9,6 +11,9 @@ from typing import Any
 
 import duckdb
 import polars as pl
+
+from processing.errors import Superseded
+from processing.lake import Objects
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_FILE = ROOT.parent / "shared" / "data" / "multi-category-2019-10.csv"
@@ -64,6 +69,45 @@ def events(*rows: dict[str, Any]) -> pl.DataFrame:
     """A frame of events; those without an `event_id` of their own get one each."""
     numbered = [{**values, "event_id": values["event_id"] + f"-{place}"} for place, values in enumerate(rows)]
     return pl.DataFrame(numbered, schema=EVENT_COLUMNS)
+
+
+class MemoryLake(Objects):
+    """A lake for unit tests: named objects with conditional writes, which may stop as a killed run does."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self._left: int | None = None
+
+    def stop_after(self, writes: int | None) -> None:
+        """Let so many writes and removals through and raise at the next; None for all of them."""
+        self._left = writes
+
+    def get(self, name: str) -> tuple[bytes, str] | None:
+        data = self.objects.get(name)
+        return None if data is None else (data, hashlib.sha256(data).hexdigest())
+
+    def put(self, name: str, data: bytes, headers: Mapping[str, str] | None = None) -> None:
+        self._count()
+        found = self.get(name)
+        conditions = dict(headers or {})
+        if ("If-None-Match" in conditions and found) or (
+            "If-Match" in conditions and (not found or found[1] != conditions["If-Match"])
+        ):
+            raise Superseded(name)
+        self.objects[name] = data
+
+    def sizes(self, prefix: str) -> dict[str, int]:
+        return {name: len(data) for name, data in sorted(self.objects.items()) if name.startswith(prefix)}
+
+    def remove(self, name: str) -> None:
+        self._count()
+        self.objects.pop(name, None)
+
+    def _count(self) -> None:
+        if self._left is not None:
+            if not self._left:
+                raise InterruptedError
+            self._left -= 1
 
 
 def oracle(csv: Path) -> pl.DataFrame:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
-import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import polars as pl
 import pytest
 from kafka import KafkaConsumer, TopicPartition
+from polars.testing import assert_frame_equal
+from pyarrow.fs import S3FileSystem
 
 from ingestion.settings import Settings as IngestionSettings
+from processing.index import documents
+from processing.profiles import PROFILE_SCHEMA
 from processing.settings import Settings as ProcessingSettings
-from stack.settings import PORT_DEFAULTS
-from tests.support import ROOT
+from stack.apart import apart
+from tests.support import ROOT, oracle
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,32 +51,11 @@ class Stack:
         return self.run(sys.executable, "-m", *arguments, given=given, **changes)
 
 
-def free_ports(names: Mapping[str, int]) -> dict[str, str]:
-    """A free port for each name, held until all are known."""
-    with ExitStack() as held:
-        probes = {name: held.enter_context(socket.socket()) for name in names}
-        for probe in probes.values():
-            probe.bind(("127.0.0.1", 0))
-        return {name: str(probe.getsockname()[1]) for name, probe in probes.items()}
-
-
 def environment(home: Path) -> dict[str, str]:
     """What the commands need to work on a stack of their own under `home`."""
     inherited = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}
-    return {
-        **inherited,
-        **free_ports(PORT_DEFAULTS),
-        "STACK_HOME": str(home),
-        "STACK_DIST": os.environ.get("STACK_DIST") or str(ROOT / ".stack" / "dist"),
-        "MINIO_ROOT_USER": "tests",
-        "MINIO_ROOT_PASSWORD": "only-for-tests",
-        "KAFKA_BOOTSTRAP_SERVERS": "",
-        "SPARK_MASTER_URL": "",
-        "MINIO_ADDRESS": "",
-        "ELASTICSEARCH_URL": "",
-        "BUCKETS": "4",
-        "REPORTS": str(home / "reports"),
-    }
+    changes = {"MINIO_ROOT_USER": "tests", "MINIO_ROOT_PASSWORD": "only-for-tests", "BUCKETS": "4"}
+    return apart(home, {**inherited, **changes})
 
 
 def messages(stack: Stack, topic: str) -> list[Any]:
@@ -90,6 +75,71 @@ def messages(stack: Stack, topic: str) -> list[Any]:
         return found
     finally:
         consumer.close()
+
+
+def search(stack: Stack, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    """What Elasticsearch answers."""
+    request = urllib.request.Request(
+        f"{stack.processing.elasticsearch_url}/{path}",
+        json.dumps(body).encode() if body else None,
+        {"content-type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+def lake_files(stack: Stack) -> S3FileSystem:
+    settings = stack.processing
+    return S3FileSystem(
+        access_key=settings.minio_user,
+        secret_key=settings.minio_password,
+        endpoint_override=settings.minio_address,
+        scheme="http",
+    )
+
+
+def lake_profiles(stack: Stack) -> pd.DataFrame:
+    return pd.read_parquet("data-lake/customer_profiles", filesystem=lake_files(stack))
+
+
+def ingest(stack: Stack, path: Path, **changes: str) -> dict[str, Any]:
+    done = stack.python("ingestion", "ingest", str(path), **changes)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report: dict[str, Any] = json.loads((stack.reports / "ingest-latest.json").read_text())
+    return report
+
+
+def process(stack: Stack, command: str = "process", **changes: str) -> dict[str, Any]:
+    done = stack.python("processing", command, **changes)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report: dict[str, Any] = json.loads((stack.reports / "process-latest.json").read_text())
+    return report
+
+
+def check_profiles(stack: Stack, csv: Path) -> None:
+    """Every field of every profile in the lake is what DuckDB computes from the CSV; the index has the same.
+
+    Of the index, the number of documents and their sums are compared, and the first thousands of
+    documents with the lake, field by field.
+    """
+    expected = oracle(csv)
+    profiles = pl.from_pandas(lake_profiles(stack)).drop("bucket").sort("user_id")
+    assert profiles.columns == list(PROFILE_SCHEMA)
+    frame = profiles.drop("profile_generated_at", "segments_version")
+    frame = frame.with_columns(pl.col("first_seen", "last_seen").dt.replace_time_zone(None).cast(pl.Datetime("us")))
+    types = {name: dtype for name, dtype in expected.schema.items() if name in frame.columns}
+    assert_frame_equal(frame.cast(dict(types)), expected.select(frame.columns), check_exact=True)
+
+    counts = ["total_events", "total_purchases", "total_revenue"]
+    sums = {name: {"sum": {"field": name}} for name in counts}
+    found = search(stack, "customer_profiles/_search?size=10000&sort=user_id", {"aggs": sums, "track_total_hits": True})
+    assert found["hits"]["total"]["value"] == expected.height
+    for name in counts:
+        assert round(found["aggregations"][name]["value"], 2) == float(expected[name].sum())
+    hits = found["hits"]["hits"]
+    assert all(hit["_id"] == hit["_source"]["user_id"] for hit in hits)
+    texts = documents(profiles.head(len(hits)).cast(PROFILE_SCHEMA))["document"]
+    assert [hit["_source"] for hit in hits] == [json.loads(text) for text in texts]
 
 
 @pytest.fixture

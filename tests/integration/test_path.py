@@ -12,23 +12,26 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.partitioner.default import murmur2
 from minio import Minio
-from polars.testing import assert_frame_equal
-from pyarrow.fs import S3FileSystem
 
 from contracts import DEAD_LETTERS, PROGRESS, RAW_EVENTS, TOPICS, bucket_of
-from processing.profiles import PROFILE_SCHEMA
 from scripts.make_sample import make_events
-from tests.integration.conftest import Stack, messages
-from tests.support import HEADER, REAL_FILE, line, oracle
-
-RUN_FIELDS = ("profile_generated_at", "segments_version")
+from tests.integration.conftest import (
+    Stack,
+    check_profiles,
+    ingest,
+    lake_files,
+    lake_profiles,
+    messages,
+    process,
+    search,
+)
+from tests.support import HEADER, REAL_FILE, line
 
 
 @pytest.fixture(scope="module")
@@ -51,66 +54,11 @@ def second_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def search(stack: Stack, path: str) -> Any:
-    with urllib.request.urlopen(f"{stack.processing.elasticsearch_url}/{path}", timeout=10) as answer:
-        return json.load(answer)
-
-
-def lake_files(stack: Stack) -> S3FileSystem:
-    settings = stack.processing
-    return S3FileSystem(
-        access_key=settings.minio_user,
-        secret_key=settings.minio_password,
-        endpoint_override=settings.minio_address,
-        scheme="http",
-    )
-
-
-def lake_profiles(stack: Stack) -> pd.DataFrame:
-    return pd.read_parquet("data-lake/customer_profiles", filesystem=lake_files(stack))
-
-
 def objects(stack: Stack) -> dict[str, tuple[str | None, Any]]:
     settings = stack.processing
     client = Minio(settings.minio_address, settings.minio_user, settings.minio_password, secure=False)
     listed = client.list_objects("data-lake", recursive=True)
     return {str(item.object_name): (item.etag, item.last_modified) for item in listed}
-
-
-def ingest(stack: Stack, path: Path, **changes: str) -> dict[str, Any]:
-    done = stack.python("ingestion", "ingest", str(path), **changes)
-    assert done.returncode == 0, done.stdout + done.stderr
-    report: dict[str, Any] = json.loads((stack.reports / "ingest-latest.json").read_text())
-    return report
-
-
-def process(stack: Stack) -> dict[str, Any]:
-    done = stack.python("processing", "process")
-    assert done.returncode == 0, done.stdout + done.stderr
-    report: dict[str, Any] = json.loads((stack.reports / "process-latest.json").read_text())
-    return report
-
-
-def check_profiles(stack: Stack, csv: Path) -> None:
-    """Every field of every profile, in the lake and in the index, is what DuckDB computes from the CSV."""
-    expected = oracle(csv)
-    frame = pl.from_pandas(lake_profiles(stack)).drop("bucket", *RUN_FIELDS).sort("user_id")
-    assert frame.columns == [name for name in PROFILE_SCHEMA if name not in RUN_FIELDS]
-    lake = frame.with_columns(pl.col("first_seen", "last_seen").dt.replace_time_zone(None).cast(pl.Datetime("us")))
-    types = {name: dtype for name, dtype in expected.schema.items() if name in lake.columns}
-    assert_frame_equal(lake.cast(dict(types)), expected.select(lake.columns), check_exact=True)
-    assert search(stack, "customer_profiles/_count")["count"] == expected.height
-    found = {}
-    hits = search(stack, "customer_profiles/_search?size=2000&sort=user_id")["hits"]["hits"]
-    for hit in hits:
-        assert hit["_id"] == hit["_source"]["user_id"]
-        found[hit["_id"]] = hit["_source"]
-    for profile in expected.to_dicts()[: len(hits)]:
-        document = found[profile["user_id"]]
-        for name in ("customer_segment", "total_events", "conversion_rate", "days_active", "favorite_brand"):
-            assert document[name] == profile[name]
-        assert Decimal(str(document["total_revenue"])) == profile["total_revenue"]
-        assert document["first_seen"] == profile["first_seen"].strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def test_nothing_to_process_says_what_comes_first(stack: Stack) -> None:

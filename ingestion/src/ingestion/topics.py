@@ -76,7 +76,9 @@ def read_all(
             "isolation.level": "read_committed",
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
-            "queued.max.messages.kbytes": 32 * 1024,
+            # A full queue would by default make the next fetch wait for a second.
+            "queued.max.messages.kbytes": 4 * 1024,
+            "fetch.queue.backoff.ms": 5,
             "fetch.wait.max.ms": 100,
             "log_level": 0,
         }

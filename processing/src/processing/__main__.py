@@ -6,41 +6,63 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import partial
 
+import polars as pl
 from dotenv import dotenv_values
 from pyspark.errors import PySparkException
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from contracts import bucket_of
 from processing.errors import ProcessError
-from processing.index import Index
+from processing.index import Index, documents
 from processing.lake import Lake
+from processing.plan import Plans
+from processing.profiles import PROFILE_SCHEMA
 from processing.report import Report
-from processing.run import STATE, process
+from processing.run import STATE, process, restore
 from processing.segments import read_segments
 from processing.settings import Settings
+from processing.tasks import read_profiles
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m processing", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     everything = commands.add_parser("process", help="land what is new, update profiles and index, print a summary")
-    everything.add_argument("--brief", action="store_true", help="leave the summary out")
+    rebuilding = commands.add_parser(
+        "rebuild", help="the same for all profiles, into a new index that replaces the old"
+    )
+    for command in (everything, rebuilding):
+        command.add_argument("--brief", action="store_true", help="leave the summary out")
+    commands.add_parser("restore-index", help="show the index again that was shown before the last rebuild")
     commands.add_parser("summary", help="print what all profiles add up to, and where to look next")
     profile = commands.add_parser("profile", help="print one customer's profile")
     profile.add_argument("user_id")
+    profile.add_argument(
+        "--from", dest="origin", choices=("index", "lake"), default="index", help="which of the two to print"
+    )
     given = parser.parse_args(arguments)
     environ = {key: value or "" for key, value in {**dotenv_values(".env"), **os.environ}.items()}
     console = Console(highlight=False, soft_wrap=True)
     try:
         settings = Settings.from_env(environ)
         if given.command == "profile":
-            return show_profile(settings, given.user_id)
+            return show_profile(settings, given.user_id, given.origin)
         if given.command == "summary":
             return show_summary(settings, console)
-        return run(settings, console, given.brief)
+        if given.command == "restore-index":
+            before, now = restore(settings)
+            console.print(
+                f"Readers of customer_profiles see {now.name} again, and {before.name} no more.\n"
+                "Next: make process, which brings it up to date. The same command goes back."
+            )
+            return 0
+        return run(settings, console, given.brief, rebuild=given.command == "rebuild")
     except ProcessError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -52,16 +74,45 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def run(settings: Settings, console: Console, brief: bool) -> int:
-    report = process(settings, read_segments(), lambda line: console.print(f"  {line}", markup=False))
+def run(settings: Settings, console: Console, brief: bool, rebuild: bool) -> int:
+    segments = read_segments(settings.segments)
+    with Progress(
+        TextColumn("  {task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("tasks"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
+        shown: dict[str, TaskID] = {}
+
+        def progress(what: str, done: int, count: int) -> None:
+            if what not in shown:
+                for task in shown.values():
+                    bar.update(task, visible=False)
+                shown[what] = bar.add_task(what, total=count)
+            bar.update(shown[what], completed=done)
+
+        report = process(
+            settings, segments, lambda line: console.print(f"  {line}", markup=False), progress, rebuild=rebuild
+        )
+    written = report.write(settings.reports)
     if not report.batches and not report.profiles_updated and not report.profiles_indexed:
         console.print(f"Nothing new: {report.customers:,} profiles are up to date ({report.seconds:.1f} s).")
-        report.write(settings.reports)
-        return 0
-    show(report, console)
-    if not brief:
-        console.print(summary(report))
-    console.print(f"Report: {report.write(settings.reports)}", markup=False)
+    else:
+        show(report, console)
+        if not brief:
+            console.print(summary(report))
+        console.print(f"Report: {written}", markup=False)
+    if report.outdated_segments:
+        console.print(
+            f"[yellow]{report.outdated_segments:,} customers have the segment of another version of the rules than "
+            f"{segments.version}; `make rebuild` gives all of them the new one[/]"
+        )
+    if report.index_error:
+        raise ProcessError(report.index_error)
     return 0
 
 
@@ -80,7 +131,8 @@ def show(report: Report, console: Console) -> None:
 def show_summary(settings: Settings, console: Console) -> int:
     """Print all profiles at a glance, the best customers and where to look next."""
     report = Report()
-    report.add_totals((Lake(settings).get_json(STATE) or {"buckets": {}})["buckets"].values())
+    state = Lake(settings).get_json(STATE) or {"buckets": {}}
+    report.add_totals(state["buckets"].values(), read_segments(settings.segments).version)
     console.print(summary(report))
     best = Index(settings).best(3)
     url = settings.elasticsearch_url
@@ -125,16 +177,44 @@ def summary(report: Report) -> Table:
     return table
 
 
-def show_profile(settings: Settings, user_id: str) -> int:
-    index = Index(settings)
-    index.ensure()
-    found: Mapping[str, object] | None = index.find(user_id)
+def show_profile(settings: Settings, user_id: str, origin: str) -> int:
+    """Print one profile from the index or the lake; a difference between the two is told."""
+    ways: dict[str, Callable[[], Mapping[str, object] | None]] = {
+        "index": partial(Index(settings).find, user_id),
+        "lake": partial(find_profile, Lake(settings), user_id),
+    }
+    (other,) = set(ways) - {origin}
+    found = ways[origin]()
+    try:
+        compared = ways[other]()
+    except ProcessError as error:
+        print(f"warning: not compared with the {other}: {error}", file=sys.stderr)
+    else:
+        different = [name for name in PROFILE_SCHEMA if (found or {}).get(name, ...) != (compared or {}).get(name, ...)]
+        if different:
+            what = ", ".join(different) if found and compared else f"it is only in the {origin if found else other}"
+            print(
+                f"warning: index and lake differ: {what}.\n"
+                "`make process` brings the index up to the lake; one that was restored, `make rebuild`.",
+                file=sys.stderr,
+            )
     if found is None:
         raise ProcessError(
-            f"There is no profile of a customer {user_id}.\nIs the id right, and has `make process` run?"
+            f"There is no profile of a customer {user_id} in the {origin}.\n"
+            "Is the id right, and has `make process` run?"
         )
     print(json.dumps(found, indent=2, ensure_ascii=False))
     return 0
+
+
+def find_profile(lake: Lake, user_id: str) -> dict[str, object] | None:
+    """One customer's profile from the lake, with the values that a document of the index has."""
+    buckets = Plans(lake).buckets()
+    if buckets is None:
+        return None
+    profiles, _, _ = read_profiles(lake, bucket_of(user_id, buckets))
+    texts = documents(profiles.filter(pl.col("user_id") == user_id))["document"].to_list()
+    return json.loads(texts[0]) if texts else None
 
 
 if __name__ == "__main__":

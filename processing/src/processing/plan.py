@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from processing.errors import ProcessError
-from processing.lake import Lake
+from processing.lake import Objects
 
 FOLDER = "events/_batches/"
 
@@ -51,9 +51,9 @@ class Landed:
 class Plans:
     """The batches that the lake knows of."""
 
-    def __init__(self, lake: Lake) -> None:
+    def __init__(self, lake: Objects) -> None:
         self._lake = lake
-        names = lake.names(FOLDER)
+        names = lake.sizes(FOLDER)
         self._planned = [int(name[len(FOLDER) :].split(".")[0]) for name in names if name.count(".") == 1]
         self._done = {int(name[len(FOLDER) :].split(".")[0]) for name in names if name.endswith(".done.json")}
 

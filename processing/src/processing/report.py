@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,6 +19,10 @@ class Report:
     batches: int = 0
     profiles_updated: int = 0
     profiles_indexed: int = 0
+    index_error: str | None = None
+    """Why the index is behind the lake; the next run catches up."""
+    objects_joined: int = 0
+    """Small objects of events that became larger ones."""
     events: int = 0
     """Events in profiles: each event once, whatever was sent twice."""
     customers: int = 0
@@ -26,20 +31,23 @@ class Report:
     revenue: str = "0.00"
     average_customer_value: str = "0.00"
     segments: dict[str, int] = field(default_factory=dict)
+    segment_shares: dict[str, float] = field(default_factory=dict)
+    """Of all customers."""
+    outdated_segments: int = 0
+    """Customers whose segment comes from another version of the rules."""
     seconds: float = 0.0
     events_per_second: float = 0.0
     seconds_by_stage: dict[str, float] = field(default_factory=dict)
 
-    def add_totals(self, parts: Iterable[Mapping[str, Any]]) -> None:
+    def add_totals(self, parts: Iterable[Mapping[str, Any]], segments_version: int) -> None:
         """Take over what the profiles of all buckets add up to."""
-        sums: dict[str, int] = {}
-        segments: dict[str, int] = {}
+        sums: Counter[str] = Counter()
+        segments: Counter[str] = Counter()
+        versions: Counter[str] = Counter()
         for part in parts:
-            for name, number in part.items():
-                if name != "segments":
-                    sums[name] = sums.get(name, 0) + number
-            for name, number in part["segments"].items():
-                segments[name] = segments.get(name, 0) + number
+            segments.update(part["segments"])
+            versions.update(part["segments_versions"])
+            sums.update({name: number for name, number in part.items() if isinstance(number, int)})
         if not sums:
             return
         self.events = sums["total_events"]
@@ -57,7 +65,9 @@ class Report:
         self.average_customer_value = (
             _money((2 * cents + self.customers) // (2 * self.customers)) if self.customers else "0.00"
         )
+        self.outdated_segments = versions.total() - versions[str(segments_version)]
         self.segments = dict(sorted(segments.items(), key=lambda item: (-item[1], item[0])))
+        self.segment_shares = {name: round(count / self.customers, 4) for name, count in self.segments.items()}
 
     def write(self, folder: Path) -> Path:
         """Leave the report as `process-latest.json`; returns its path."""

@@ -4,91 +4,177 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
-
-from pyspark import SparkContext
+from typing import Any, cast
 
 from processing.errors import ProcessError
-from processing.index import Index
+from processing.index import ALIAS, Index, IndexAway, Target
 from processing.lake import Lake
 from processing.plan import Batch, Landed, Plans, next_ranges
 from processing.report import Report
 from processing.segments import Segments
-from processing.session import spark_context
+from processing.session import Cluster, Progress, cluster
 from processing.settings import Settings
-from processing.tasks import MISFITS, BucketResult, land_bucket, profile_bucket, read_split
-from processing.topic import held, send_dead_letters, splits
+from processing.tasks import MISFITS, BucketResult, Work, land_bucket, profile_bucket, read_split
+from processing.topic import held, send_dead_letters, splits, unsent
 
 STATE = "_state/profiles.json"
+"""How far the profiles are, with which rules, and what they add up to by bucket."""
+REBUILDING = "_state/rebuilding.json"
+"""There while a rebuild runs, and after one that did not reach its end."""
 SPLIT_EVENTS = 150_000
 """Messages that one task reads at the most."""
 
 Say = Callable[[str], None]
 
 
-def process(settings: Settings, segments: Segments, say: Say) -> Report:
+def process(settings: Settings, segments: Segments, say: Say, progress: Progress, *, rebuild: bool = False) -> Report:
     """Land what is new, then bring profiles and index up to it.
 
+    Args:
+        settings: where the servers are.
+        segments: the rules.
+        say: told each step that is done.
+        progress: told how far a step is.
+        rebuild: compute all profiles anew, fill a new index with them and then show that.
+
+    Returns:
+        What was done. Where the index could not be brought up to the lake, `index_error` says why.
+
     Raises:
-        ProcessError: a server does not answer, or a step fails; everything that was done stays, and
-            the next run goes on from there.
+        ProcessError: Kafka, MinIO or Spark does not answer, or a step fails; everything that was done
+            stays, and the next run goes on from there.
     """
-    clock = _Clock()
-    report = Report()
-    lake = Lake(settings)
-    lake.ensure()
-    index = Index(settings)
-    index_name = index.ensure()
-    plans = Plans(lake)
-    _check_buckets(plans, settings)
-    state = lake.get_json(STATE) or {"through_batch": 0, "index": index_name, "buckets": {}}
-    clock.lap("look")
-
     with ExitStack() as stack:
-        context: SparkContext | None = None
+        run = _Run(settings, segments, say, progress, stack)
+        run.look(rebuild)
+        run.land()
+        run.profile(rebuild)
+    return run.finish()
 
-        def spark() -> SparkContext:
-            nonlocal context
-            if context is None:
-                say(f"starting Spark on {settings.spark_master}")
-                context = stack.enter_context(spark_context(settings, settings.reports / "process-spark.log"))
-                clock.lap("start_spark")
-            return context
 
-        while (batch := _next_batch(plans, settings)) is not None:
-            landed = _land(spark(), settings, batch)
-            plans.mark_done(batch, landed)
-            report.batches += 1
-            report.events_landed += landed.events
-            report.misfits += landed.misfits
-            clock.lap("land")
-            say(f"landed {landed.events:,} events in micro-batch {batch.number}")
+class _Run:
+    """One run, step by step."""
 
-        through = plans.last_done
-        if through > state["through_batch"] or state["index"] != index_name or state.get("behind"):
-            since = state["through_batch"] if state["index"] == index_name else 0
-            due = sorted(plans.touched_since(since) | set(state.get("behind", [])))
-            results = _profile(spark(), settings, due, through, index_name, segments)
-            clock.lap("profile")
-            for result in results:
-                state["buckets"][f"{result.bucket:02d}"] = result.totals
-            report.profiles_updated = sum(result.updated for result in results)
-            report.profiles_indexed = sum(result.indexed for result in results)
-            behind = [result.bucket for result in results if result.index_error]
-            lake.put_json(STATE, {**state, "through_batch": through, "index": index_name, "behind": behind})
-            if behind:
-                raise ProcessError(next(result.index_error for result in results if result.index_error) or "")
-            index.refresh()
-            say(f"{report.profiles_updated:,} profiles updated, {report.profiles_indexed:,} indexed")
-    report.add_totals(state["buckets"].values())
-    clock.lap("finish")
-    report.seconds, report.seconds_by_stage = clock.total(), clock.laps
-    report.events_per_second = round(report.events_landed / report.seconds, 1)
-    return report
+    def __init__(self, settings: Settings, segments: Segments, say: Say, progress: Progress, stack: ExitStack) -> None:
+        self._settings = settings
+        self._segments = segments
+        self._say = say
+        self._progress = progress
+        self._stack = stack
+        self._cluster: Cluster | None = None
+        self._clock = _Clock()
+        self._report = Report()
+        self._lake = Lake(settings)
+        self._index = Index(settings)
+        self._shown: Target | None = None
+        """The index that readers see; None while Elasticsearch does not answer."""
+
+    def look(self, rebuild: bool) -> None:
+        """See how far everything is."""
+        self._lake.ensure()
+        try:
+            self._shown = self._index.ensure()
+        except IndexAway as error:
+            if rebuild:
+                raise
+            self._report.index_error = str(error)
+            self._say("Elasticsearch does not answer; the lake goes on, and the index catches up later")
+        self._plans = Plans(self._lake)
+        _check_buckets(self._plans, self._settings)
+        self._state = self._lake.get_json(STATE) or {"through_batch": 0, "index": None, "behind": [], "buckets": {}}
+        _check_segments(self._state, self._segments)
+        if not rebuild and self._lake.get_json(REBUILDING):
+            self._say("A rebuild did not reach its end, so index and lake may differ: run `make rebuild`")
+        self._clock.lap("look")
+
+    def land(self) -> None:
+        """Land micro-batches until nothing is left."""
+        while (found := _next_batch(self._plans, self._settings)) is not None:
+            batch, again = found
+            landed = _land(self._spark(), self._settings, batch, again)
+            self._plans.mark_done(batch, landed)
+            self._report.batches += 1
+            self._report.events_landed += landed.events
+            self._report.misfits += landed.misfits
+            self._clock.lap("land")
+            self._say(f"landed {landed.events:,} events in micro-batch {batch.number}")
+
+    def profile(self, rebuild: bool) -> None:
+        """Bring profiles and index up to what has landed; on a rebuild, show the new index."""
+        through = self._plans.last_done
+        target = self._shown
+        if rebuild and through:
+            self._lake.put_json(REBUILDING, {"since": datetime.now(UTC).isoformat(timespec="seconds")})
+            target = self._index.create()
+        due = _due(self._plans, self._state, target, rebuild)
+        if not due:
+            return
+        work = Work(through, self._segments, datetime.now(UTC), target, rebuild)
+        results = _profile(self._spark(), self._settings, sorted(due), work)
+        self._clock.lap("profile")
+        failures = {result.bucket: result.index_error for result in results if result.index_error}
+        report, state = self._report, self._state
+        report.index_error = next(iter(failures.values()), report.index_error)
+        report.profiles_updated = sum(result.updated for result in results)
+        report.profiles_indexed = sum(result.indexed for result in results)
+        report.objects_joined = sum(result.joined for result in results)
+        state |= {"through_batch": through, "segments": self._segments.as_json()}
+        state["buckets"] |= {f"{result.bucket:02d}": result.totals for result in results}
+        if target is None:
+            state["behind"] = sorted(due | set(state["behind"]))
+        elif not rebuild:
+            state |= {"index": target.key, "behind": sorted(failures)}
+        self._lake.put_json(STATE, state)
+        self._say(f"{report.profiles_updated:,} profiles updated, {report.profiles_indexed:,} indexed")
+        if target:
+            self._index.refresh(target)
+            if rebuild and not failures:
+                self._show(target)
+            self._clock.lap("show")
+
+    def finish(self) -> Report:
+        """What was done, and what all profiles add up to."""
+        self._report.add_totals(self._state["buckets"].values(), self._segments.version)
+        self._clock.lap("finish")
+        self._report.seconds, self._report.seconds_by_stage = self._clock.total(), self._clock.laps
+        self._report.events_per_second = round(self._report.events_landed / self._report.seconds, 1)
+        return self._report
+
+    def _spark(self) -> Cluster:
+        if self._cluster is None:
+            self._say(f"starting Spark on {self._settings.spark_master}")
+            log = self._settings.reports / "process-spark.log"
+            self._cluster = self._stack.enter_context(cluster(self._settings, log, self._progress))
+            self._clock.lap("start_spark")
+        return self._cluster
+
+    def _show(self, target: Target) -> None:
+        customers = sum(totals["customers"] for totals in self._state["buckets"].values())
+        found = self._index.count(target)
+        if found != customers:
+            raise ProcessError(
+                f"The new index has {found:,} profiles and the lake {customers:,}; readers still see the old one.\n"
+                "Did another run write at the same time? Run `make rebuild` again."
+            )
+        for name in self._index.show(target):
+            for marker in self._lake.sizes(f"_state/indexed/{name}."):
+                self._lake.remove(marker)
+        self._lake.put_json(STATE, {**self._state, "index": target.key, "behind": []})
+        self._lake.remove(REBUILDING)
+        self._say(f"readers of {ALIAS} now see {target.name}")
+
+
+def restore(settings: Settings) -> tuple[Target, Target]:
+    """Show the index again that was shown before the last rebuild; returns what was shown, and is now.
+
+    Raises:
+        ProcessError: there is none, or Elasticsearch does not answer.
+    """
+    return Index(settings).restore()
 
 
 def _check_buckets(plans: Plans, settings: Settings) -> None:
@@ -100,54 +186,78 @@ def _check_buckets(plans: Plans, settings: Settings) -> None:
         )
 
 
-def _next_batch(plans: Plans, settings: Settings) -> Batch | None:
+def _check_segments(state: dict[str, Any], segments: Segments) -> None:
+    known = state.get("segments")
+    if known and known["version"] == segments.version and known != segments.as_json():
+        raise ProcessError(
+            f"The segments have changed and their version is still {segments.version}, which many profiles carry.\n"
+            "Raise `version` in the file of segments, then run `make rebuild`."
+        )
+
+
+def _next_batch(plans: Plans, settings: Settings) -> tuple[Batch, bool] | None:
+    """The batch to land, and whether an earlier run has tried."""
     unfinished = plans.unfinished()
     if unfinished:
-        return unfinished
+        return unfinished, True
     ranges = next_ranges(held(settings.bootstrap_servers), plans.next_offsets(), settings.batch_events)
     if all(begin == end for begin, end in ranges.values()):
         return None
-    return plans.add(ranges, settings.buckets)
+    return plans.add(ranges, settings.buckets), False
 
 
-def _land(context: SparkContext, settings: Settings, batch: Batch) -> Landed:
+def _due(plans: Plans, state: dict[str, Any], target: Target | None, rebuild: bool) -> set[int]:
+    """The buckets that have something to do."""
+    if rebuild or (target and state["index"] != target.key):
+        return plans.touched_since(0)
+    behind = set(state["behind"]) if target else set()
+    return plans.touched_since(state["through_batch"]) | behind
+
+
+def _land(spark: Cluster, settings: Settings, batch: Batch, again: bool) -> Landed:
     pieces = splits(dict(batch.ranges), SPLIT_EVENTS)
-    buckets = settings.buckets
-    # One partition more for the dead letters, which the driver publishes.
+    groups = min(settings.buckets, 2 * spark.cores)
     parts = (
-        context.parallelize(pieces, max(1, len(pieces)))
+        spark.context.parallelize(pieces, max(1, len(pieces)))
         .flatMap(partial(read_split, settings))
-        .partitionBy(buckets + 1, lambda bucket: buckets if bucket == MISFITS else bucket)
+        # The dead letters travel with the first group: the driver publishes them.
+        .partitionBy(groups, lambda bucket: 0 if bucket == MISFITS else bucket % groups)
     )
 
-    def land(pairs: Any) -> Any:
+    def land(pairs: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Any]]:
         found: dict[int, list[bytes]] = {}
         for bucket, part in pairs:
             found.setdefault(bucket, []).append(part)
+        for text in found.pop(MISFITS, []):
+            yield MISFITS, json.loads(text)
+        lake = Lake(settings)
         for bucket, data in found.items():
-            if bucket == MISFITS:
-                yield MISFITS, [letter for part in data for letter in json.loads(part)]
-            else:
-                yield bucket, land_bucket(settings, batch.number, bucket, data)
+            yield bucket, land_bucket(lake, batch.number, bucket, data)
 
     counts: dict[int, int] = {}
     letters: list[tuple[str, str]] = []
-    for bucket, result in parts.mapPartitions(land).collect():
+    for bucket, result in spark.run(parts.mapPartitions(land), f"micro-batch {batch.number}", len(pieces) + groups):
         if bucket == MISFITS:
             letters.extend((key, value) for key, value in result)
         else:
             counts[bucket] = result
     if letters:
-        send_dead_letters(settings.bootstrap_servers, letters)
+        servers = settings.bootstrap_servers
+        send_dead_letters(servers, unsent(servers, letters) if again else letters)
     return Landed(sum(counts.values()), len(letters), counts)
 
 
-def _profile(
-    context: SparkContext, settings: Settings, buckets: list[int], through: int, index: str, segments: Segments
-) -> list[BucketResult]:
-    now = datetime.now(UTC)
-    task = partial(profile_bucket, settings, through=through, index=index, segments=segments, generated_at=now)
-    return context.parallelize(buckets, max(1, len(buckets))).map(task).collect()
+def _profile(spark: Cluster, settings: Settings, buckets: list[int], work: Work) -> list[BucketResult]:
+    groups = min(len(buckets), 4 * spark.cores)
+
+    def profile(numbers: Iterable[int]) -> Iterator[BucketResult]:
+        lake = Lake(settings)
+        index = Index(settings) if work.target else None
+        for bucket in numbers:
+            yield profile_bucket(lake, index, bucket, work)
+
+    tasks = spark.context.parallelize(buckets, groups).mapPartitions(profile)
+    return cast("list[BucketResult]", spark.run(tasks, "profiles", groups))
 
 
 class _Clock:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -43,6 +45,11 @@ class Segments:
     version: int
     rules: tuple[Rule, ...]
 
+    def as_json(self) -> dict[str, Any]:
+        """What decides, without names of files or comments: equal rules give equal values."""
+        rules = [[rule.name, rule.field, str(rule.at_least)] for rule in self.rules]
+        return {"version": self.version, "rules": rules}
+
     def assign(self) -> pl.Expr:
         """`customer_segment` String, from the columns of `FIELDS`."""
         *conditions, default = self.rules
@@ -58,32 +65,66 @@ def read_segments(path: Path = DEFAULT_FILE) -> Segments:
     """Read and check the rules.
 
     Raises:
-        ProcessError: the file is missing or a rule is not usable; names the file and the rule.
+        ProcessError: the file is missing or a rule is not usable; names the file and the line.
     """
     try:
-        found = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        text = path.read_text()
+        found = tomllib.loads(text, parse_float=Decimal)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ProcessError(f"The segments in {path} cannot be read: {error}") from error
     version, tables = found.get("version"), found.get("segments")
-    if not isinstance(version, int) or not isinstance(tables, list) or not tables:
+    if isinstance(version, bool) or not isinstance(version, int) or not isinstance(tables, list) or not tables:
         raise ProcessError(f"{path} needs a whole number `version` and at least one [[segments]]")
-    rules = [_rule(table, f"rule {place} of {path}") for place, table in enumerate(tables, 1)]
-    if any(rule.field is None for rule in rules[:-1]) or rules[-1].field is not None:
-        raise ProcessError(f"{path}: the last rule, and only the last, has no condition: it takes everybody else")
+    rules = []
+    for place, table in enumerate(tables):
+        try:
+            rules.append(_rule(table, place == len(tables) - 1))
+        except _Unusable as error:
+            line = _line(text, place, error.key)
+            raise ProcessError(f"{path}, line {line}: {error}") from error
     return Segments(version, tuple(rules))
 
 
-def _rule(table: dict[str, object], where: str) -> Rule:
-    unknown = sorted(set(table) - {"name", "field", "at_least"})
-    name, field, at_least = table.get("name"), table.get("field"), table.get("at_least", 0)
-    if unknown or not isinstance(name, str) or not name:
-        raise ProcessError(
-            f"{where}: a rule has a name, and field and at_least" + (f", not {unknown[0]}" if unknown else "")
-        )
-    if (field is None) != ("at_least" not in table):
-        raise ProcessError(f"{where} ({name}): field and at_least go together")
-    if field is not None and field not in FIELDS:
-        raise ProcessError(f"{where} ({name}): there is no field {field}; there are {', '.join(sorted(FIELDS))}")
-    if isinstance(at_least, bool) or not isinstance(at_least, int | float):
-        raise ProcessError(f"{where} ({name}): at_least is not a number")
-    return Rule(name, field if field is None else str(field), Decimal(str(at_least)))
+class _Unusable(Exception):
+    """A rule that cannot be used, and the key that makes it so."""
+
+    def __init__(self, words: str, key: str = "") -> None:
+        super().__init__(words)
+        self.key = key
+
+
+def _rule(table: Any, last: bool) -> Rule:
+    if not isinstance(table, dict):
+        raise _Unusable("a rule is a table [[segments]]")
+    for key in table:
+        if key not in ("name", "field", "at_least"):
+            raise _Unusable(f"a rule has name, field and at_least, not {key}", key)
+    name, field, at_least = table.get("name"), table.get("field"), table.get("at_least")
+    if not isinstance(name, str) or not name:
+        raise _Unusable("a rule has a name", "name")
+    if (field is None) != (at_least is None):
+        raise _Unusable(f"{name}: field and at_least go together", "field" if at_least is None else "at_least")
+    if last != (field is None):
+        raise _Unusable(f"{name}: the last rule, and only the last, has no condition: it takes everybody else")
+    if field is None or at_least is None:
+        return Rule(name)
+    if field not in FIELDS:
+        raise _Unusable(f"{name}: there is no field {field}; there are {', '.join(sorted(FIELDS))}", "field")
+    if isinstance(at_least, bool) or not isinstance(at_least, int | Decimal) or not Decimal(at_least).is_finite():
+        raise _Unusable(f"{name}: at_least is not a number", "at_least")
+    if round(Decimal(at_least), 2) != at_least:
+        raise _Unusable(f"{name}: at_least has more than two decimals, which no field has", "at_least")
+    return Rule(name, field, Decimal(at_least))
+
+
+def _line(text: str, place: int, key: str) -> int:
+    """The line of a key in the rule at a place, or that of the rule; from 1."""
+    lines = text.splitlines()
+    heads = [number for number, line in enumerate(lines, 1) if re.match(r"\s*\[\[\s*segments\s*\]\]", line)]
+    if place >= len(heads):
+        # Rules may also be written as a list of inline tables.
+        return next((number for number, line in enumerate(lines, 1) if re.match(r"\s*segments\b", line)), 1)
+    end = heads[place + 1] - 1 if place + 1 < len(heads) else len(lines)
+    inside = range(heads[place], end)
+    named = (number + 1 for number in inside if key and re.match(rf"\s*{re.escape(key)}\s*=", lines[number]))
+    return next(named, heads[place])

@@ -1,4 +1,4 @@
-"""The connection to the Spark cluster."""
+"""The connection to the Spark cluster, and what is watched while it works."""
 
 from __future__ import annotations
 
@@ -8,23 +8,96 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from py4j.protocol import Py4JError, Py4JJavaError
-from pyspark import SparkConf, SparkContext
+from pyspark import SparkConf, SparkContext, StatusTracker
 from pyspark.java_gateway import launch_gateway
 
 from processing.errors import ProcessError
 from processing.settings import Settings
 
 END_S = 15.0
+WATCH_S = 0.5
+JAVA_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, and how many of how many tasks are."""
+
+
+class Cluster:
+    """A Spark application for the time of one run."""
+
+    def __init__(self, context: SparkContext, settings: Settings, progress: Progress) -> None:
+        self.context = context
+        self.is_local = settings.spark_master.startswith("local")
+        self.cores = context.defaultParallelism if self.is_local else settings.cores
+        self._settings = settings
+        self._progress = progress
+
+    def run(self, tasks: Any, what: str, count: int) -> list[Any]:
+        """Collect the results of an RDD.
+
+        Args:
+            tasks: the RDD.
+            what: it does, for people.
+            count: its tasks, those of all stages.
+
+        Raises:
+            ProcessError: no worker was there for as long as a run waits for one.
+            Py4JError: a task failed four times.
+        """
+        done, lost = threading.Event(), threading.Event()
+        watch = threading.Thread(target=self._watch, args=(what, count, done, lost), daemon=True)
+        watch.start()
+        try:
+            return list(tasks.collect())
+        except Py4JError as error:
+            if lost.is_set():
+                raise ProcessError(
+                    f"The Spark master {self._settings.spark_master} had no worker for this run in "
+                    f"{self._settings.worker_wait_s} s.\n"
+                    "`make status` shows whether a worker runs, and `make up` starts one. Where it runs, it has less "
+                    "free memory than SPARK_EXECUTOR_MEMORY. Then run the command again: it goes on from here."
+                ) from error
+            raise
+        finally:
+            done.set()
+            watch.join()
+
+    def _watch(self, what: str, count: int, done: threading.Event, lost: threading.Event) -> None:
+        """Tell how far a job is, and cancel it once nobody is there to do it: Spark would wait for ever."""
+        tracker = self.context.statusTracker()
+        seen = time.monotonic()
+        while not done.wait(WATCH_S):
+            try:
+                stages = [tracker.getStageInfo(stage) for stage in self._stages(tracker)]
+                self._progress(what, sum(stage.numCompletedTasks for stage in stages if stage), count)
+                # The driver itself is in this list, too.
+                if self.is_local or self.context._jsc.sc().getExecutorMemoryStatus().size() > 1:
+                    seen = time.monotonic()
+                elif time.monotonic() - seen > self._settings.worker_wait_s:
+                    lost.set()
+                    self.context.cancelAllJobs()
+                    return
+            except (Py4JError, OSError):
+                # The job is over, or Spark itself is: the thread that waits for the result hears of it.
+                return
+
+    @staticmethod
+    def _stages(tracker: StatusTracker) -> Iterator[int]:
+        for job in tracker.getActiveJobsIds():
+            info = tracker.getJobInfo(job)
+            yield from info.stageIds if info else ()
 
 
 @contextmanager
-def spark_context(settings: Settings, log: Path) -> Iterator[SparkContext]:
+def cluster(settings: Settings, log: Path, progress: Progress) -> Iterator[Cluster]:
     """A Spark application for the time of one run; what Spark says goes into `log`.
 
     Raises:
@@ -42,8 +115,10 @@ def spark_context(settings: Settings, log: Path) -> Iterator[SparkContext]:
         "spark.driver.bindAddress": settings.driver_host,
         "spark.driver.memory": "512m",
         "spark.executor.memory": settings.executor_memory,
-        "spark.executor.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
-        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+        "spark.executor.extraJavaOptions": _java_options(settings, "executor"),
+        "spark.driver.extraJavaOptions": _java_options(settings, "driver"),
+        # A task has one core; more threads would only take them from each other.
+        "spark.executorEnv.POLARS_MAX_THREADS": "1",
         "spark.ui.enabled": "false",
         "spark.log.level": "WARN",
         # Tasks are plain RDD work: Spark schedules, moves and retries, Polars computes.
@@ -68,9 +143,24 @@ def spark_context(settings: Settings, log: Path) -> Iterator[SparkContext]:
                     f"Run `make status` to see whether the master runs; Spark's own words are in {log}."
                 ) from error
         try:
-            yield context
+            yield Cluster(context, settings, progress)
         except Py4JError as error:
             raise ProcessError(_words(error, log)) from error
+
+
+def _java_options(settings: Settings, role: str) -> str:
+    """Options of Spark's Java processes, which live for seconds.
+
+    Java keeps the classes that it has read and checked in an archive, made at the end of the first
+    run and again whenever Java or Spark change; it halves the start. Before Java 19 there is none.
+    """
+    if not settings.class_archives:
+        return JAVA_OPTIONS
+    archive = settings.class_archives / f"spark-{role}.jsa"
+    return (
+        f"-XX:+IgnoreUnrecognizedVMOptions {JAVA_OPTIONS} -XX:+AutoCreateSharedArchive "
+        f'"-XX:SharedArchiveFile={archive}"'
+    )
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from processing.errors import ProcessError
+from processing.segments import DEFAULT_FILE
 
 LAKE = "data-lake"
 """The MinIO bucket that holds events and profiles."""
@@ -26,6 +27,14 @@ class Settings:
     driver_host: str
     """The address at which the executors reach the driver."""
     executor_memory: str
+    cores: int
+    """Of all workers: how many tasks there are at once."""
+    worker_wait_s: int
+    """How long a run waits for a worker before it gives up."""
+    class_archives: Path | None
+    """A folder in which Java keeps what makes its next start fast; driver and executors use the same path."""
+    segments: Path
+    """The rules for customer segments."""
     buckets: int
     batch_events: int
     """Events in a micro-batch at the most: what bounds memory."""
@@ -55,6 +64,8 @@ class Settings:
                 return default
             return int(given)
 
+        home = Path(text("STACK_HOME", ".stack"))
+        archives = Path(text("SPARK_CLASS_ARCHIVES", text("STACK_DIST", str(home / "dist")))).resolve()
         settings = cls(
             bootstrap_servers=text("KAFKA_BOOTSTRAP_SERVERS", f"127.0.0.1:{text('KAFKA_PORT', '9092')}"),
             minio_address=text("MINIO_ADDRESS", f"127.0.0.1:{text('MINIO_PORT', '9000')}"),
@@ -65,7 +76,11 @@ class Settings:
             spark_master=text("SPARK_MASTER_URL", f"spark://127.0.0.1:{text('SPARK_MASTER_PORT', '7077')}"),
             driver_host=text("SPARK_DRIVER_HOST", "127.0.0.1"),
             executor_memory=text("SPARK_EXECUTOR_MEMORY", "768m"),
-            buckets=count("BUCKETS", 16),
+            cores=count("SPARK_WORKERS", 1) * count("SPARK_WORKER_CORES", 2),
+            worker_wait_s=count("SPARK_WORKER_WAIT", 60),
+            class_archives=archives if archives.is_dir() else None,
+            segments=Path(text("SEGMENTS", str(DEFAULT_FILE))),
+            buckets=count("BUCKETS", 32),
             batch_events=count("BATCH_EVENTS", 1_000_000),
             reports=Path(text("REPORTS", "reports")),
         )

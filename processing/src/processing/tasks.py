@@ -16,9 +16,10 @@ from typing import Any
 import polars as pl
 
 from contracts import BREAKS_CONTRACT, RAW_EVENTS, DeadLetter
+from processing.archive import Archive
 from processing.errors import ProcessError
-from processing.index import Index
-from processing.lake import Lake, event_object, profile_object, to_parquet
+from processing.index import Index, Target
+from processing.lake import Objects, profile_object, to_parquet
 from processing.parse import Misfit, bucket_numbers, parse
 from processing.profiles import PROFILE_SCHEMA, build_profiles
 from processing.segments import Segments
@@ -27,26 +28,35 @@ from processing.topic import Split, read
 
 MISFITS = -1
 """In place of a bucket: dead letters on their way to the driver."""
+PASSED_ON = 50_000
+"""Events that a task collects before it passes them on."""
 
 
 def read_split(settings: Settings, split: Split) -> Iterator[tuple[int, bytes]]:
-    """The events of a split by bucket as Arrow IPC, and its dead letters as JSON under `MISFITS`."""
+    """The events of a split by bucket as Parquet, and its dead letters as JSON under `MISFITS`."""
     frames: list[pl.DataFrame] = []
     misfits: list[Misfit] = []
     for offsets, values in read(settings.bootstrap_servers, split):
         events, unfit = parse(values, split.partition, offsets)
         frames.append(events)
         misfits.extend(unfit)
-    if frames:
-        events = pl.concat(frames)
-        numbers = bucket_numbers(events["user_id"], settings.buckets)
-        parts = events.with_columns(numbers.alias("bucket")).partition_by("bucket", as_dict=True, include_key=False)
-        for (bucket,), part in parts.items():
-            out = io.BytesIO()
-            part.write_ipc(out, compression="zstd")
-            yield int(bucket), out.getvalue()
+        if sum(frame.height for frame in frames) >= PASSED_ON:
+            yield from _by_bucket(frames, settings.buckets)
+            frames.clear()
+    yield from _by_bucket(frames, settings.buckets)
     if misfits:
         yield MISFITS, json.dumps([_dead_letter(misfit) for misfit in misfits]).encode()
+
+
+def _by_bucket(frames: list[pl.DataFrame], buckets: int) -> Iterator[tuple[int, bytes]]:
+    if not frames:
+        return
+    events = pl.concat(frames)
+    numbers = bucket_numbers(events["user_id"], buckets)
+    parts = events.with_columns(numbers.alias("bucket")).partition_by("bucket", as_dict=True, include_key=False)
+    for (bucket,), part in parts.items():
+        # Half of what Arrow's own format takes, as fast to write and faster to read.
+        yield int(bucket), to_parquet(part)
 
 
 def _dead_letter(misfit: Misfit) -> tuple[str, str]:
@@ -61,13 +71,25 @@ def _dead_letter(misfit: Misfit) -> tuple[str, str]:
     return place, letter.to_json()
 
 
-def land_bucket(settings: Settings, batch: int, bucket: int, parts: Iterable[bytes]) -> int:
+def land_bucket(lake: Objects, batch: int, bucket: int, parts: Iterable[bytes]) -> int:
     """Write one bucket's events of one batch as one object; returns how many there are."""
-    events = pl.concat([pl.read_ipc(io.BytesIO(part)) for part in parts])
-    # In a total order, so that a batch that is done again writes the same bytes.
-    events = events.sort("user_id", "event_time", "event_id", "kafka_partition", "kafka_offset")
-    Lake(settings).put(event_object(bucket, batch), to_parquet(events))
+    events = pl.concat([pl.read_parquet(io.BytesIO(part)) for part in parts])
+    Archive(lake, bucket).write(batch, events)
     return events.height
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a run asks of every bucket."""
+
+    through: int
+    """The newest batch that is landed whole."""
+    segments: Segments
+    generated_at: datetime
+    target: Target | None
+    """The index to fill; None while Elasticsearch does not answer."""
+    rebuild: bool = False
+    """Compute all profiles anew, whether they have new events or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,34 +100,63 @@ class BucketResult:
     updated: int
     indexed: int
     index_error: str | None
+    joined: int
+    """Small objects of events that became one."""
     totals: dict[str, Any]
 
 
-def profile_bucket(
-    settings: Settings, bucket: int, through: int, index: str, segments: Segments, generated_at: datetime
-) -> BucketResult:
+def profile_bucket(lake: Objects, index: Index | None, bucket: int, work: Work) -> BucketResult:
     """Bring one bucket's profiles, in the lake and then in the index, up to a batch.
 
     The profiles' own object says up to which batch it is (`through_batch` in its metadata), and the
     object `_state/indexed/…` how much of that the index has: a run that stops anywhere is finished
     by the next. The lake does not wait for the index: what fails there is told, not raised.
     """
-    lake = Lake(settings)
-    batches = [number for number in _batches(lake, bucket) if number <= through]
-    old, tag, profiled = _profiles(lake, bucket)
-    fresh = [number for number in batches if number > profiled]
+    archive = Archive(lake, bucket)
+    pieces = archive.pieces(work.through)
+    profiles, tag, profiled = read_profiles(lake, bucket)
+    fresh = pieces if work.rebuild else [piece for piece in pieces if piece.last > profiled]
     updated = 0
     if fresh:
-        touched = _users(lake, bucket, fresh)
+        touched = archive.users(fresh)
         updated = len(touched)
-        events = pl.concat([_events(lake, bucket, number, touched) for number in batches])
-        built = build_profiles(events, segments, generated_at)
-        old = pl.concat([old.join(touched.to_frame(), on="user_id", how="anti"), built]).sort("user_id")
-        data = to_parquet(old, {"through_batch": str(fresh[-1]), "segments_version": str(segments.version)})
+        built = (build_profiles(part, work.segments, work.generated_at) for part in archive.slices(pieces, touched))
+        others = profiles.join(touched.to_frame(), on="user_id", how="anti")
+        profiles = pl.concat([others, *built])
+        if others.height:
+            # Otherwise they are in order, as slices are, and sorting would only hold all of them twice.
+            profiles = profiles.sort("user_id")
+        profiled = fresh[-1].last
+        data = to_parquet(profiles, {"through_batch": str(profiled)})
         lake.put(profile_object(bucket), data, {"If-Match": tag} if tag else {"If-None-Match": "*"})
-        profiled = fresh[-1]
-    indexed, error = _catch_up(settings, lake, bucket, index, old, profiled, batches)
-    return BucketResult(bucket, updated, indexed, error, totals(old))
+    indexed, error = 0, None
+    if index and work.target:
+        marker = f"_state/indexed/{work.target.key}/bucket={bucket:02d}.json"
+        known = (lake.get_json(marker) or {"through_batch": 0})["through_batch"]
+        missing = [piece for piece in pieces if known < piece.last <= profiled]
+        if missing:
+            wanted = profiles
+            if known:
+                wanted = profiles.join(archive.users(missing).to_frame(), on="user_id", how="semi")
+            try:
+                index.put(work.target, wanted, profiled)
+            except ProcessError as refused:
+                error = str(refused)
+            else:
+                lake.put_json(marker, {"through_batch": profiled})
+                indexed = wanted.height
+    joined = archive.join_small(profiled)
+    return BucketResult(bucket, updated, indexed, error, joined, totals(profiles))
+
+
+def read_profiles(lake: Objects, bucket: int) -> tuple[pl.DataFrame, str | None, int]:
+    """A bucket's profiles with `PROFILE_SCHEMA`, their entity tag and the newest batch in them."""
+    found = lake.get(profile_object(bucket))
+    if found is None:
+        return pl.DataFrame(schema=PROFILE_SCHEMA), None, 0
+    data, tag = found
+    through = int(pl.read_parquet_metadata(io.BytesIO(data))["through_batch"])
+    return pl.read_parquet(io.BytesIO(data)), tag, through
 
 
 def totals(profiles: pl.DataFrame) -> dict[str, Any]:
@@ -117,57 +168,5 @@ def totals(profiles: pl.DataFrame) -> dict[str, Any]:
         cents.sum().alias("revenue_cents"),
     ).row(0, named=True)
     segments = dict(profiles.group_by("customer_segment").len().iter_rows())
-    return {**sums, "segments": segments}
-
-
-def _catch_up(
-    settings: Settings, lake: Lake, bucket: int, index: str, profiles: pl.DataFrame, profiled: int, batches: list[int]
-) -> tuple[int, str | None]:
-    marker = f"_state/indexed/{index}/bucket={bucket:02d}.json"
-    known = lake.get_json(marker)
-    done = known["through_batch"] if known else 0
-    if done >= profiled:
-        return 0, None
-    missing = [number for number in batches if done < number <= profiled]
-    wanted = (
-        profiles if done == 0 else profiles.join(_users(lake, bucket, missing).to_frame(), on="user_id", how="semi")
-    )
-    try:
-        Index(settings).put(index, wanted, profiled)
-    except ProcessError as error:
-        return 0, str(error)
-    lake.put_json(marker, {"through_batch": profiled})
-    return wanted.height, None
-
-
-def _batches(lake: Lake, bucket: int) -> list[int]:
-    names = lake.names(event_object(bucket, 0).partition("batch=")[0])
-    return [int(name.rpartition("batch=")[2].removesuffix(".parquet")) for name in names]
-
-
-def _profiles(lake: Lake, bucket: int) -> tuple[pl.DataFrame, str | None, int]:
-    found = lake.get(profile_object(bucket))
-    if found is None:
-        return pl.DataFrame(schema=PROFILE_SCHEMA), None, 0
-    data, tag = found
-    through = int(pl.read_parquet_metadata(io.BytesIO(data))["through_batch"])
-    return pl.read_parquet(io.BytesIO(data)), tag, through
-
-
-def _content(lake: Lake, bucket: int, number: int) -> io.BytesIO:
-    found = lake.get(event_object(bucket, number))
-    if found is None:
-        raise ProcessError(f"{event_object(bucket, number)} has vanished from the lake while it was read.")
-    return io.BytesIO(found[0])
-
-
-def _users(lake: Lake, bucket: int, numbers: list[int]) -> pl.Series:
-    parts = [pl.read_parquet(_content(lake, bucket, number), columns=["user_id"]) for number in numbers]
-    return pl.concat(parts)["user_id"].unique()
-
-
-def _events(lake: Lake, bucket: int, number: int, users: pl.Series) -> pl.DataFrame:
-    columns = ["event_id", "event_time", "event_type", "category_code", "brand", "price", "user_id", "user_session"]
-    return pl.read_parquet(_content(lake, bucket, number), columns=columns).join(
-        users.to_frame(), on="user_id", how="semi"
-    )
+    versions = {str(version): count for version, count in profiles.group_by("segments_version").len().iter_rows()}
+    return {**sums, "segments": segments, "segments_versions": versions}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from contracts import DEAD_LETTERS, RAW_EVENTS
+from contracts import DEAD_LETTERS, RAW_EVENTS, Topic
 from processing.errors import ProcessError
 from processing.plan import Range
 
@@ -36,16 +36,18 @@ def _consumer(bootstrap_servers: str) -> Consumer:
             # An offset that is gone is an error, never a silent jump.
             "auto.offset.reset": "error",
             "enable.partition.eof": True,
-            "queued.max.messages.kbytes": 32 * 1024,
-            "fetch.max.bytes": 16 * 1024 * 1024,
-            "max.partition.fetch.bytes": 8 * 1024 * 1024,
+            # A short queue reads nothing far beyond a split's end. Once it is full, the next fetch would by
+            # default wait for a second, which is longer than it takes to read a hundred thousand messages.
+            "queued.max.messages.kbytes": 4 * 1024,
+            "fetch.queue.backoff.ms": 5,
+            "max.partition.fetch.bytes": 2 * 1024 * 1024,
             "fetch.wait.max.ms": 100,
             "log_level": 0,
         }
     )
 
 
-def held(bootstrap_servers: str) -> dict[int, Range]:
+def held(bootstrap_servers: str, topic: Topic = RAW_EVENTS) -> dict[int, Range]:
     """By partition, the topic's first offset and the one after its last committed message.
 
     Raises:
@@ -60,11 +62,11 @@ def held(bootstrap_servers: str) -> dict[int, Range]:
                 f"Kafka does not answer on {bootstrap_servers} after {ANSWER_S:.0f} s.\n"
                 "Run `make up` to start the stack, or `make status` to see what runs."
             ) from error
-        if RAW_EVENTS.name not in topics:
-            raise ProcessError("There is no topic raw_events yet.\nRun `make ingest` first.")
+        if topic.name not in topics:
+            raise ProcessError(f"There is no topic {topic.name} yet.\nRun `make ingest` first.")
         return {
-            partition: consumer.get_watermark_offsets(TopicPartition(RAW_EVENTS.name, partition), timeout=ANSWER_S)
-            for partition in topics[RAW_EVENTS.name].partitions
+            partition: consumer.get_watermark_offsets(TopicPartition(topic.name, partition), timeout=ANSWER_S)
+            for partition in topics[topic.name].partitions
         }
     finally:
         consumer.close()
@@ -81,7 +83,9 @@ def splits(ranges: dict[int, Range], most: int) -> list[Split]:
     return found
 
 
-def read(bootstrap_servers: str, split: Split) -> Iterator[tuple[list[int], list[bytes | None]]]:
+def read(
+    bootstrap_servers: str, split: Split, topic: Topic = RAW_EVENTS
+) -> Iterator[tuple[list[int], list[bytes | None]]]:
     """Offsets and values of every committed message in a split, in order, some thousands at a time.
 
     Transaction markers take up offsets without being messages, so the end is known by a message
@@ -92,7 +96,7 @@ def read(bootstrap_servers: str, split: Split) -> Iterator[tuple[list[int], list
     """
     consumer = _consumer(bootstrap_servers)
     try:
-        consumer.assign([TopicPartition(RAW_EVENTS.name, split.partition, split.begin)])
+        consumer.assign([TopicPartition(topic.name, split.partition, split.begin)])
         while True:
             messages = consumer.consume(FETCH, timeout=0.2) or consumer.consume(1, timeout=STALL_S)
             if not messages:
@@ -125,11 +129,18 @@ def read(bootstrap_servers: str, split: Split) -> Iterator[tuple[list[int], list
         consumer.close()
 
 
-def send_dead_letters(bootstrap_servers: str, letters: list[tuple[str, str]]) -> None:
-    """Publish messages that do not keep the contract, keys and values.
+def unsent(bootstrap_servers: str, letters: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Those of some dead letters that an earlier attempt has not published yet."""
+    published: set[bytes | None] = set()
+    for partition, (begin, end) in held(bootstrap_servers, DEAD_LETTERS).items():
+        if begin < end:
+            for _, values in read(bootstrap_servers, Split(partition, begin, end), DEAD_LETTERS):
+                published.update(values)
+    return [(place, letter) for place, letter in letters if letter.encode() not in published]
 
-    A batch that is done again sends them again under the same key, the message's place.
-    """
+
+def send_dead_letters(bootstrap_servers: str, letters: list[tuple[str, str]]) -> None:
+    """Publish messages that do not keep the contract: places (`topic/partition/offset`) and dead letters."""
     producer = Producer({"bootstrap.servers": bootstrap_servers, "enable.idempotence": True, "log_level": 0})
     failures: list[str] = []
 

@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
 
-from processing.index import TEMPLATE, to_ndjson
+import pytest
+
+from processing.errors import ProcessError
+from processing.index import TEMPLATE, Index, Target, to_ndjson
 from processing.profiles import PROFILE_SCHEMA, build_profiles
 from processing.segments import read_segments
+from processing.settings import Settings
 from tests.support import event, events
 
 
@@ -33,3 +40,43 @@ def test_the_mapping_names_every_field_and_refuses_others() -> None:
     assert kinds["total_revenue"] == kinds["conversion_rate"] == "double"
     assert kinds["first_seen"] == "date"
     assert kinds["total_events"] == "long"
+
+
+def refusal(status: int, kind: str) -> dict[str, Any]:
+    return {"errors": True, "items": [{"index": {"status": status, "error": {"type": kind, "reason": kind}}}]}
+
+
+DONE = {"errors": False}
+BUSY = refusal(429, "es_rejected_execution_exception")
+
+
+@pytest.mark.parametrize(
+    ("answers", "words", "pauses"),
+    [
+        ([DONE], None, []),
+        ([refusal(409, "version_conflict_engine_exception")], None, []),
+        ([BUSY, BUSY, BUSY, DONE], None, [0.5, 1, 2]),
+        ([BUSY] * 99, "es_rejected", [0.5, 1, 2, 4, 8, 8, 8, 8, 8, 8, 8]),
+        ([refusal(429, "cluster_block_exception")], "cluster_block", []),
+        ([refusal(403, "cluster_block_exception")], "cluster_block", []),
+        ([BUSY, refusal(400, "strict_dynamic_mapping_exception")], "strict_dynamic", [0.5]),
+    ],
+)
+def test_what_became_of_each_document_decides(
+    monkeypatch: pytest.MonkeyPatch, answers: list[dict[str, Any]], words: str | None, pauses: list[float]
+) -> None:
+    """Busy is asked again, more and more slowly; every other refusal stops with the index's name and the reason."""
+    left = iter(answers)
+    slept: list[float] = []
+    index = Index(Settings.from_env({"MINIO_ROOT_USER": "u", "MINIO_ROOT_PASSWORD": "p"}))
+    asked = SimpleNamespace(perform_request=lambda *_, **__: SimpleNamespace(body=next(left)))
+    monkeypatch.setattr(index, "_client", asked)
+    monkeypatch.setattr("processing.index.time.sleep", slept.append)
+    profiles = build_profiles(events(event()), read_segments(), datetime(2026, 1, 1, tzinfo=UTC))
+    put = partial(index.put, Target("customer_profiles-000007", "u"), profiles, 1)
+    if words:
+        with pytest.raises(ProcessError, match=rf"(?s)customer_profiles-000007: {words}.*catches up"):
+            put()
+    else:
+        put()
+    assert slept == pauses

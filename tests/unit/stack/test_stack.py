@@ -182,3 +182,17 @@ def test_every_port_is_in_the_example_and_in_the_script() -> None:
         text = Path(file).read_text()
         for name, port in PORT_DEFAULTS.items():
             assert f"{name}={port}" in text
+
+
+def test_there_are_as_many_spark_workers_as_settings_say(tmp_path: Path) -> None:
+    assert settings(tmp_path).servers == ("kafka", "spark-master", "spark-worker", "minio", "elasticsearch")
+    more = settings(tmp_path, SPARK_WORKERS="3").servers
+    assert more == (
+        "kafka",
+        "spark-master",
+        "spark-worker",
+        "spark-worker-2",
+        "spark-worker-3",
+        "minio",
+        "elasticsearch",
+    )

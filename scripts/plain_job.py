@@ -1,0 +1,84 @@
+#!/usr/bin/env python
+"""Profiles as most tutorials compute them: one Spark SQL job, `collect`, `helpers.bulk`. A peer for benchmarks.
+
+It checks nothing, computes everything anew each time, has no dead letters, no favourites beyond `first`
+and holds all profiles in the driver.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from elasticsearch import Elasticsearch, helpers
+from pyspark.sql import Column, SparkSession
+from pyspark.sql import functions as F  # noqa: N812 - as everybody writes it
+
+from processing.settings import Settings
+
+FIELDS = (
+    "event_time TIMESTAMP, event_type STRING, category_code STRING, brand STRING, price DECIMAL(18,4), "
+    "user_id STRING, user_session STRING"
+)
+INDEX = "plain_profiles"
+
+
+def main(jars: Path, settings: Settings) -> int:
+    os.environ["SPARK_LOCAL_IP"] = settings.driver_host
+    spark = (
+        SparkSession.builder.master(settings.spark_master)
+        .appName("plain-profiles")
+        .config("spark.jars", ",".join(str(jar) for jar in jars.glob("*.jar")))
+        .config("spark.driver.memory", "2g")
+        .config("spark.executor.memory", "1g")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.hadoop.fs.s3a.endpoint", f"http://{settings.minio_address}")
+        .config("spark.hadoop.fs.s3a.endpoint.region", "us-east-1")
+        .config("spark.hadoop.fs.s3a.path.style.access", "true")
+        .config("spark.hadoop.fs.s3a.access.key", settings.minio_user)
+        .config("spark.hadoop.fs.s3a.secret.key", settings.minio_password)
+        .getOrCreate()
+    )
+    messages = (
+        spark.read.format("kafka")
+        .option("kafka.bootstrap.servers", settings.bootstrap_servers)
+        .option("subscribe", "raw_events")
+        .option("startingOffsets", "earliest")
+        .load()
+    )
+    events = messages.select(F.from_json(F.col("value").cast("string"), FIELDS).alias("event")).select("event.*")
+
+    def counted(kind: str) -> Column:
+        return F.sum(F.when(F.col("event_type") == kind, 1).otherwise(0))
+
+    revenue = F.sum(F.when(F.col("event_type") == "purchase", F.col("price")).otherwise(0))
+    profiles = events.groupBy("user_id").agg(
+        F.count("*").alias("total_events"),
+        F.countDistinct("user_session").alias("total_sessions"),
+        counted("purchase").alias("total_purchases"),
+        counted("view").alias("total_product_views"),
+        counted("cart").alias("total_cart_additions"),
+        revenue.cast("double").alias("total_revenue"),
+        F.countDistinct(F.to_date("event_time")).alias("days_active"),
+        F.min("event_time").cast("string").alias("first_seen"),
+        F.max("event_time").cast("string").alias("last_seen"),
+        F.first("category_code", ignorenulls=True).alias("favorite_category"),
+        F.first("brand", ignorenulls=True).alias("favorite_brand"),
+    )
+    profiles.write.mode("overwrite").parquet("s3a://data-lake/plain_profiles")
+    client = Elasticsearch(settings.elasticsearch_url, request_timeout=60)
+    client.options(ignore_status=404).indices.delete(index=INDEX)
+    client.indices.create(index=INDEX, settings={"number_of_replicas": 0})
+    rows = profiles.collect()
+    documents = ({"_index": INDEX, "_id": row["user_id"], "_source": row.asDict()} for row in rows)
+    helpers.bulk(client, documents)
+    client.indices.refresh(index=INDEX)
+    found = client.count(index=INDEX)["count"]
+    print(f"{len(rows)} profiles, {found} indexed")
+    spark.stop()
+    return 0 if len(rows) == found else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), Settings.from_env(os.environ)))
