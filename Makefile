@@ -22,7 +22,7 @@ WITH_JAVA = JAVA_HOME="$$($(PY) stack/jvm.py --home spark)"
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} \
 	  /^##@ / {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} \
-	  /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 
 ##@ Start here
@@ -48,7 +48,7 @@ logs: $(READY) ## The end of the servers' logs [SERVER=kafka FOLLOW=1]
 clean: $(READY) ## Remove all data after asking [YES=1]; the built servers are kept
 	@$(PY) -m stack clean $(if $(YES),--yes)
 
-spark-jars: $(READY) ## Fetch the jars with which Spark itself reads the lake (60 MB, once)
+spark-jars: $(READY) ## Fetch the jars with which Spark itself reads the lake (23 MB, once)
 	@$(PY) -m stack spark-jars
 
 ##@ From events to profiles

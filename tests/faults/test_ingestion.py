@@ -21,7 +21,7 @@ from ingestion.topics import ends_of
 from scripts.make_sample import make_events
 from stack.settings import Settings
 from stack.supervisor import Supervisor
-from tests.integration.conftest import Stack, environment, messages
+from tests.integration.conftest import Stack, messages, running
 from tests.support import ROOT
 
 KILLS = 20
@@ -34,14 +34,8 @@ BLOCK_MB = "0.2"
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack of its own, because its broker is killed."""
-    home = tmp_path_factory.mktemp("stack")
-    found = Stack({**environment(home), "BLOCK_MB": BLOCK_MB}, home / "reports")
-    try:
-        up = found.python("stack", "up")
-        assert up.returncode == 0, up.stdout + up.stderr
-        yield found
-    finally:
-        found.python("stack", "down")
+    with running(tmp_path_factory.mktemp("stack"), BLOCK_MB=BLOCK_MB) as stack:
+        yield stack
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,11 +26,11 @@ from stack.supervisor import Supervisor
 from tests.integration.conftest import (
     Stack,
     check_profiles,
-    environment,
     ingest,
     lake_files,
     messages,
     process,
+    running,
 )
 from tests.support import ROOT
 
@@ -44,14 +44,8 @@ MISFITS = 7
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack of its own, because its processes are killed; small batches, so that a run has many steps."""
-    home = tmp_path_factory.mktemp("stack")
-    found = Stack({**environment(home), "BATCH_EVENTS": "1500"}, home / "reports")
-    try:
-        up = found.python("stack", "up")
-        assert up.returncode == 0, up.stdout + up.stderr
-        yield found
-    finally:
-        found.python("stack", "down")
+    with running(tmp_path_factory.mktemp("stack"), BATCH_EVENTS="1500") as stack:
+        yield stack
 
 
 def victims(stack: Stack, driver: int) -> dict[str, int]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,19 @@ def check_profiles(stack: Stack, csv: Path) -> None:
     assert [hit["_source"] for hit in hits] == [json.loads(text) for text in texts]
 
 
+@contextmanager
+def running(home: Path, **changes: str) -> Iterator[Stack]:
+    """A running stack with nothing in it, stopped at the end."""
+    stack = Stack({**environment(home), **changes}, home / "reports")
+    try:
+        up = stack.python("stack", "up")
+        assert up.returncode == 0, up.stdout + up.stderr
+        yield stack
+    finally:
+        down = stack.python("stack", "down")
+    assert down.returncode == 0, down.stdout + down.stderr
+
+
 @pytest.fixture
 def fresh_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack that is described but not started."""
@@ -154,12 +168,5 @@ def fresh_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A running stack with nothing in it; one for all tests of a session."""
-    home = tmp_path_factory.mktemp("stack")
-    stack = Stack(environment(home), home / "reports")
-    try:
-        up = stack.python("stack", "up")
-        assert up.returncode == 0, up.stdout + up.stderr
+    with running(tmp_path_factory.mktemp("stack")) as stack:
         yield stack
-    finally:
-        down = stack.python("stack", "down")
-    assert down.returncode == 0, down.stdout + down.stderr

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import partial
@@ -28,6 +29,9 @@ from processing.run import STATE, process, restore
 from processing.segments import read_segments
 from processing.settings import Settings
 from processing.tasks import read_profiles
+
+LOG_EVERY_S = 10.0
+"""Between two lines of progress where there is no terminal for a bar."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -87,8 +91,13 @@ def run(settings: Settings, console: Console, brief: bool, rebuild: bool) -> int
         disable=not console.is_terminal,
     ) as bar:
         shown: dict[str, TaskID] = {}
+        last = time.monotonic()
 
         def progress(what: str, done: int, count: int) -> None:
+            nonlocal last
+            if not console.is_terminal and time.monotonic() - last > LOG_EVERY_S:
+                last = time.monotonic()
+                console.print(f"  {what}: {done} of {count} tasks")
             if what not in shown:
                 for task in shown.values():
                     bar.update(task, visible=False)
