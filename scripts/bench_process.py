@@ -127,18 +127,8 @@ def floor(path: Path) -> float:
 
 
 def sample(rows: int, seed: int, path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "scripts.make_sample",
-        "--rows",
-        str(rows),
-        "--seed",
-        str(seed),
-        "--out",
-        str(path),
-    ]
-    subprocess.run([*command, "--force"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "scripts.make_sample", *f"--rows {rows} --seed {seed} --force --out".split()]
+    subprocess.run([*command, str(path)], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
 def ours(factor: int, folder: Path, environ: Mapping[str, str]) -> tuple[dict[str, Any], Peak]:

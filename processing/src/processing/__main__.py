@@ -25,7 +25,7 @@ from processing.lake import Lake
 from processing.plan import Plans
 from processing.profiles import PROFILE_SCHEMA
 from processing.report import Report
-from processing.run import STATE, process, restore
+from processing.run import STATE, process
 from processing.segments import read_segments
 from processing.settings import Settings
 from processing.tasks import read_profiles
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         if given.command == "summary":
             return show_summary(settings, console)
         if given.command == "restore-index":
-            before, now = restore(settings)
+            before, now = Index(settings).restore()
             console.print(
                 f"Readers of customer_profiles see {now.name} again, and {before.name} no more.\n"
                 "Next: make process, which brings it up to date. The same command goes back."

@@ -94,28 +94,20 @@ class Index:
         """
         with self._telling():
             self._client.indices.put_index_template(name=ALIAS, body=TEMPLATE)
-            shown = self._shown()
-            if shown is None:
-                name = f"{ALIAS}-{max((found.number for found in self._all()), default=0) + 1:06d}"
-                # 400: another run has made it in the meantime.
-                create = self._client.options(ignore_status=400).indices.create
-                create(index=name, aliases={ALIAS: {}}, mappings=_COMPLETE)
-                shown = next(found for found in self._all() if found.name == name)
-            return shown
+            # 400: another run has made it in the meantime.
+            return self._shown() or self._make(
+                self._client.options(ignore_status=400), aliases={ALIAS: {}}, mappings=_COMPLETE
+            )
 
     def create(self) -> Target:
         """A new index beside the others, which no reader sees; half-filled ones of earlier attempts go."""
         with self._telling():
-            complete = {found.name for found in self._complete()}
-            names = [found.name for found in self._all()]
-            for name in names:
-                if name not in complete:
-                    self._client.indices.delete(index=name)
-            newest = max((found.number for found in self._all()), default=0)
-            name = f"{ALIAS}-{newest + 1:06d}"
+            complete = self._complete()
+            for found in self._all():
+                if found not in complete:
+                    self._client.indices.delete(index=found.name)
             # Nobody looks at it before it is full, so its segments need not be searchable meanwhile.
-            self._client.indices.create(index=name, settings={"refresh_interval": "-1"})
-            return next(found for found in self._all() if found.name == name)
+            return self._make(self._client, settings={"refresh_interval": "-1"})
 
     def show(self, target: Target) -> list[str]:
         """Put a filled index behind the alias, in one step; returns the names of those removed.
@@ -144,16 +136,21 @@ class Index:
             others = [found for found in self._complete() if found != before]
             if before is None or not others:
                 raise ProcessError(
-                    "There is no other index to show: one is kept from the second `make rebuild` on.\n"
-                    "`make rebuild` fills a new one from the lake."
+                    "There is no other index to show: `make rebuild` fills one and keeps the one before it."
                 )
             target = max(others, key=lambda found: found.number)
             self._switch(before, target)
             return before, target
 
+    def _make(self, client: Elasticsearch, **content: Any) -> Target:
+        newest = max((found.number for found in self._all()), default=0)
+        name = f"{ALIAS}-{newest + 1:06d}"
+        client.indices.create(index=name, **content)
+        return next(found for found in self._all() if found.name == name)
+
     def _switch(self, before: Target | None, target: Target) -> None:
         actions: list[dict[str, Any]] = [{"add": {"index": target.name, "alias": ALIAS}}]
-        if before and before != target:
+        if before:
             actions.insert(0, {"remove": {"index": before.name, "alias": ALIAS, "must_exist": True}})
         self._client.indices.update_aliases(actions=actions)
 

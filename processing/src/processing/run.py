@@ -168,15 +168,6 @@ class _Run:
         self._say(f"readers of {ALIAS} now see {target.name}")
 
 
-def restore(settings: Settings) -> tuple[Target, Target]:
-    """Show the index again that was shown before the last rebuild; returns what was shown, and is now.
-
-    Raises:
-        ProcessError: there is none, or Elasticsearch does not answer.
-    """
-    return Index(settings).restore()
-
-
 def _check_buckets(plans: Plans, settings: Settings) -> None:
     chosen = plans.buckets()
     if chosen is not None and chosen != settings.buckets:
