@@ -22,8 +22,9 @@ def minio(settings: Settings) -> Server:
             "MINIO_ROOT_PASSWORD": settings.minio_password,
             "MINIO_UPDATE": "off",
             "MINIO_CALLHOME_ENABLE": "off",
-            # Go returns memory to the system late; this keeps the idle server small.
+            # Go returns memory to the system late and lets garbage grow to the size of what is in use.
             "GOMEMLIMIT": "512MiB",
+            "GOGC": "50",
         },
         ports=("MINIO_PORT", "MINIO_CONSOLE_PORT"),
         ready=lambda: http_ok(f"http://{address}/minio/health/ready"),

@@ -18,7 +18,7 @@ ORDER = ["user_id", "event_time", "event_id", "kafka_partition", "kafka_offset"]
 """A total order, so that a batch that is done again writes the same bytes."""
 ROW_GROUP = 10_000
 """Rows: small enough to read some customers without the others."""
-SLICE_EVENTS = 75_000
+SLICE_EVENTS = 40_000
 """Events that are in memory at once, about; a bucket may have any number."""
 JOIN_AT = 8
 """Objects of about the same size that become one."""
