@@ -14,10 +14,26 @@ PY := .venv/bin/python
 READY := .venv/.ready
 LOCKED := requirements.lock pyproject.toml $(wildcard */pyproject.toml)
 CHOSEN = $(if $(REASON),--reason "$(REASON)") $(if $(SOURCE),--source "$(SOURCE)") $(if $(SINCE),--since "$(SINCE)")
+
+# Containers where a Docker engine answers, else the native stack; STACK=docker|native decides by hand.
+KIND := $(shell ./scripts/stack-kind.sh)
+ifeq ($(KIND),docker)
+STACK_READY := .env
+SERVERS := ./scripts/compose.sh
+INGESTION := ./scripts/compose.sh run ingestion
+PROCESSING := ./scripts/compose.sh run processing
+SAMPLE := ./scripts/compose.sh sample
+else
+STACK_READY := $(READY)
+SERVERS := $(PY) -m stack
+INGESTION := $(PY) -m ingestion
+PROCESSING = $(WITH_JAVA) $(PY) -m processing
+SAMPLE := $(PY) scripts/make_sample.py
+endif
 # Spark's driver needs the Java that suits Spark, which need not be the one on the PATH.
 WITH_JAVA = JAVA_HOME="$$($(PY) stack/jvm.py --home spark)"
 
-.PHONY: help demo setup up down status logs clean spark-jars sample dataset ingest dead-letters replay process rebuild restore-index profile bench-ingest bench-process test lint format lock
+.PHONY: help demo setup up down status logs clean scale spark-jars sample dataset ingest dead-letters replay process rebuild restore-index summary profile bench-ingest bench-process test lint format lock
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} \
@@ -33,51 +49,58 @@ setup: ## Find or install what is missing, write .env with free ports and genera
 	@./setup-environment.sh
 
 ##@ The stack
-up: $(READY) ## Start Kafka, Spark, MinIO and Elasticsearch; returns when each answers
-	@$(PY) -m stack up
+up: $(STACK_READY) ## Start Kafka, Spark, MinIO and Elasticsearch; returns when each answers
+	@$(SERVERS) up
 
-down: $(READY) ## Stop everything; data are kept
-	@$(PY) -m stack down
+down: $(STACK_READY) ## Stop everything; data are kept
+	@$(SERVERS) down
 
-status: $(READY) ## What runs, since when, with how much memory and where
-	@$(PY) -m stack status
+status: $(STACK_READY) ## What runs, since when, with how much memory and where
+	@$(SERVERS) status
 
-logs: $(READY) ## The end of the servers' logs [SERVER=kafka FOLLOW=1]
-	@$(PY) -m stack logs $(SERVER) $(if $(FOLLOW),--follow)
+logs: $(STACK_READY) ## The end of the servers' logs [SERVER=kafka FOLLOW=1]
+	@$(SERVERS) logs $(SERVER) $(if $(FOLLOW),--follow)
 
-clean: $(READY) ## Remove all data after asking [YES=1]; the built servers are kept
-	@$(PY) -m stack clean $(if $(YES),--yes)
+clean: $(STACK_READY) ## Remove all data after asking [YES=1]; the built servers are kept
+	@$(SERVERS) clean $(if $(YES),--yes)
 
 spark-jars: $(READY) ## Fetch the jars with which Spark itself reads the lake (23 MB, once)
 	@$(PY) -m stack spark-jars
 
+scale: $(STACK_READY) ## So many Spark workers: WORKERS=3
+	@./scripts/scale.sh "$(or $(WORKERS),$(error Say how many: make scale WORKERS=3))"
+	@$(SERVERS) up
+
 ##@ From events to profiles
-sample: $(READY) ## Make a synthetic file of events [ROWS=885129 SEED=1 FILE=data/events.csv]
-	@$(PY) scripts/make_sample.py --rows "$(ROWS)" --seed "$(SEED)" --out "$(FILE)" $(if $(FORCE),--force)
+sample: $(STACK_READY) ## Make a synthetic file of events [ROWS=885129 SEED=1 FILE=data/events.csv]
+	@$(SAMPLE) --rows "$(ROWS)" --seed "$(SEED)" --out "$(FILE)" $(if $(FORCE),--force)
 
 dataset: $(READY) ## The real file of events by Kaggle's client; needs an account there [FILE=data/events.csv]
 	@./scripts/dataset.sh "$(FILE)"
 
-ingest: $(READY) ## CSV to Kafka, every row exactly once [FILE=data/events.csv REINGEST=1; FILE=- reads a pipe]
-	@$(PY) -m ingestion ingest "$(FILE)"
+ingest: $(STACK_READY) ## CSV to Kafka, every row exactly once [FILE=data/events.csv REINGEST=1; FILE=- reads a pipe]
+	@$(INGESTION) ingest "$(FILE)"
 
-dead-letters: $(READY) ## Rejected rows by reason, source and day [REASON= SOURCE= SINCE= EXPORT=letters.csv]
-	@$(PY) -m ingestion dead-letters $(CHOSEN) $(if $(EXPORT),--export "$(EXPORT)")
+dead-letters: $(STACK_READY) ## Rejected rows by reason, source and day [REASON= SOURCE= SINCE= EXPORT=letters.csv]
+	@$(INGESTION) dead-letters $(CHOSEN) $(if $(EXPORT),--export "$(EXPORT)")
 
-replay: $(READY) ## Send mended rows again: MENDED=letters.csv or REASON=… [APPLY=1; else it only says what it would do]
-	@$(PY) -m ingestion replay $(CHOSEN) $(if $(MENDED),--mended "$(MENDED)") $(if $(APPLY),--apply)
+replay: $(STACK_READY) ## Send mended rows again: MENDED=letters.csv or REASON=… [APPLY=1; else it only says what it would do]
+	@$(INGESTION) replay $(CHOSEN) $(if $(MENDED),--mended "$(MENDED)") $(if $(APPLY),--apply)
 
-process: $(READY) ## Kafka to lake, profiles and index: everything that is new
-	@$(WITH_JAVA) $(PY) -m processing process $(if $(BRIEF),--brief)
+process: $(STACK_READY) ## Kafka to lake, profiles and index: everything that is new
+	@$(PROCESSING) process $(if $(BRIEF),--brief)
 
-rebuild: $(READY) ## All profiles anew, into a new index that replaces the old one at once
-	@$(WITH_JAVA) $(PY) -m processing rebuild $(if $(BRIEF),--brief)
+rebuild: $(STACK_READY) ## All profiles anew, into a new index that replaces the old one at once
+	@$(PROCESSING) rebuild $(if $(BRIEF),--brief)
 
-restore-index: $(READY) ## Show the index again that was shown before the last rebuild
-	@$(PY) -m processing restore-index
+restore-index: $(STACK_READY) ## Show the index again that was shown before the last rebuild
+	@$(PROCESSING) restore-index
 
-profile: $(READY) ## One customer's profile: ID=1515915625519388267 [FROM=lake]; says so if lake and index differ
-	@$(PY) -m processing profile "$(or $(ID),$(error Name a customer: make profile ID=…))" $(if $(FROM),--from "$(FROM)")
+summary: $(STACK_READY) ## What all profiles add up to, the best customers and where to look next
+	@$(PROCESSING) summary
+
+profile: $(STACK_READY) ## One customer's profile: ID=1515915625519388267 [FROM=lake]; says so if lake and index differ
+	@$(PROCESSING) profile "$(or $(ID),$(error Name a customer: make profile ID=…))" $(if $(FROM),--from "$(FROM)")
 
 ##@ Development
 test: $(READY) ## All tests, on servers of their own [TESTS=tests/unit]
@@ -105,4 +128,7 @@ lock: $(READY) ## Renew the hashed locks from the pyproject.toml files
 	@PYTHON=$(PY) ./scripts/lock.sh
 
 $(READY): $(LOCKED)
+	@./setup-environment.sh --native
+
+.env:
 	@./setup-environment.sh

@@ -10,17 +10,20 @@ source scripts/lib/platform.sh
 source scripts/lib/env_file.sh
 # shellcheck source=scripts/lib/tools.sh
 source scripts/lib/tools.sh
+# shellcheck source=scripts/lib/engine.sh
+source scripts/lib/engine.sh
 
 usage() {
   cat <<'TEXT'
-usage: ./setup-environment.sh [--check | --no-servers]
+usage: ./setup-environment.sh [--check | --no-servers | --native]
 
 Finds or installs what the pipeline needs (Python 3.11 or newer, Java, Maven), makes the Python
-environment .venv, writes .env and builds the servers under .stack. Running it again is harmless
-and quick.
+environment .venv, writes .env and builds the servers under .stack. Where a Docker engine answers,
+everything runs in containers and .env is all it writes. Running it again is harmless and quick.
 
   --check        say what is missing, change nothing; exit 1 where something is
   --no-servers   stop before the servers
+  --native       the Python environment and the servers, whether there is a Docker engine or not
 TEXT
 }
 
@@ -57,18 +60,25 @@ check_disk() {
 }
 
 write_settings() {
+  local name kind=$1
   env_create
   env_default MINIO_ROOT_USER profiles-admin
   env_default MINIO_ROOT_PASSWORD "$(new_secret)"
+  if [[ $kind == docker ]]; then
+    for name in KAFKA_PASSWORD ELASTIC_PASSWORD ELASTIC_READER_PASSWORD KIBANA_PASSWORD KIBANA_ENCRYPTION_KEY; do
+      env_default "$name" "$(new_secret)"
+    done
+  fi
   ./configure-ports.sh
 }
 
 main() {
-  local mode=all
+  local mode=all kind
   case ${1:-} in
     "") ;;
     --check) mode=check ;;
     --no-servers) mode=no-servers ;;
+    --native) mode=native ;;
     -h | --help)
       usage
       return
@@ -79,6 +89,13 @@ main() {
       ;;
   esac
   describe_machine
+  kind=$(stack_kind)
+  if [[ $kind == docker && $mode == all ]]; then
+    check_engine
+    write_settings docker
+    log "ready; everything runs in containers. Next: make demo, or make up"
+    return
+  fi
   check_disk
   if [[ $mode == check ]]; then
     check_tools
@@ -86,8 +103,8 @@ main() {
   fi
   ensure_tools
   ensure_venv
-  write_settings
-  if [[ $mode == all ]]; then
+  write_settings "$kind"
+  if [[ $mode != no-servers ]]; then
     .venv/bin/python -m stack install
   fi
   touch .venv/.ready

@@ -23,7 +23,7 @@ main() {
   make ingest FILE="$FILE"
   title "5/5  Kafka to customer profiles"
   make process BRIEF=1
-  .venv/bin/python -m processing summary
+  make summary
   printf '\nDone in %d min %02d s. Stop everything with: make down\n' \
     $(((SECONDS - began) / 60)) $(((SECONDS - began) % 60))
 }

@@ -11,6 +11,11 @@ ours=(--no-emit-package customer-profiles-contracts
 "${uv[@]}" "${ours[@]}" "$@" contracts/pyproject.toml ingestion/pyproject.toml processing/pyproject.toml \
   --group pyproject.toml:stack --group pyproject.toml:scripts --group pyproject.toml:build --group pyproject.toml:dev \
   --output-file requirements.lock
+# What goes into an image: the same versions, and nothing that the application does not need.
+for application in ingestion processing; do
+  "${uv[@]}" "${ours[@]}" --constraint requirements.lock contracts/pyproject.toml "$application/pyproject.toml" \
+    --output-file "$application/requirements.lock"
+done
 # Kaggle's client, in an environment of its own: few need it, and it imports six without saying so.
 printf 'kaggle==2.2.4\nsix\n' | "${uv[@]}" "$@" - --output-file scripts/kaggle.lock
 # What the native stack takes as a wheel where the machine lacks it.

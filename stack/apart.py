@@ -24,6 +24,7 @@ def apart(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
         **ports,
         # Derived from the ports where they are empty.
         **dict.fromkeys(addresses, ""),
+        "STACK": "native",
         "STACK_HOME": str(home),
         "STACK_DIST": environ.get("STACK_DIST") or str(ROOT / (environ.get("STACK_HOME") or ".stack") / "dist"),
         "REPORTS": str(home / "reports"),

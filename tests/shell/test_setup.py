@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import ROOT
 
-COPIED = ("configure-ports.sh", "setup-environment.sh", "scripts/lib", "stack/jvm.py", ".env.example")
+COPIED = ("configure-ports.sh", "setup-environment.sh", "scripts", "stack/jvm.py", ".env.example")
 
 
 @pytest.fixture
@@ -26,6 +26,8 @@ def clone(tmp_path: Path) -> Path:
         else:
             shutil.copy(source, target)
     fake(tmp_path, "taken", "exit 1")
+    # Whether there is an engine on the machine of the tests is not what they are about.
+    fake(tmp_path, "docker", "exit 1")
     return tmp_path
 
 
@@ -217,3 +219,56 @@ def test_missing_tools_are_installed_with_apt_in_one_go(clone: Path) -> None:
 def test_help_and_unknown_words(clone: Path, script: str) -> None:
     assert run(clone, script, "--help").stdout.startswith("usage:")
     assert run(clone, script, "--nonsense").returncode == 2
+
+
+def kind(clone: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    return run(clone, "./scripts/stack-kind.sh", **environ)
+
+
+def test_an_engine_that_answers_is_used_and_another_is_not(clone: Path) -> None:
+    assert kind(clone).stdout == "native\n"
+    fake(clone, "docker", '[ "$1" != version ]')
+    assert kind(clone).stdout == "native\n"
+    fake(clone, "docker", "exit 0")
+    assert kind(clone).stdout == "docker\n"
+    assert kind(clone, STACK="native").stdout == "native\n"
+    (clone / ".env").write_text("STACK=native\n")
+    assert kind(clone).stdout == "native\n"
+    wrong = kind(clone, STACK="podman")
+    assert wrong.returncode == 1
+    assert "STACK=podman is neither docker nor native" in wrong.stderr
+
+
+def test_with_an_engine_set_up_writes_the_settings_and_every_secret(clone: Path) -> None:
+    fake(clone, "docker", "exit 0")
+    done = run(clone, "./setup-environment.sh")
+    assert done.returncode == 0, done.stderr
+    assert "everything runs in containers" in done.stdout
+    settings = env_file(clone)
+    secrets = {settings[name] for name in settings if name.endswith(("PASSWORD", "KEY"))}
+    assert len(secrets) == 6
+    assert {len(secret) for secret in secrets} == {32}
+    assert not any(secret in done.stdout + done.stderr for secret in secrets)
+    assert not (clone / ".venv").exists()
+    before = (clone / ".env").read_text()
+    run(clone, "./setup-environment.sh")
+    assert (clone / ".env").read_text() == before
+
+
+def test_a_dead_engine_is_told_with_the_other_way(clone: Path) -> None:
+    fake(clone, "docker", '[ "$1" != version ]')
+    done = run(clone, "./setup-environment.sh", STACK="docker")
+    assert done.returncode == 1
+    assert "the Docker engine does not answer" in done.stderr
+    assert "STACK=native in .env, then make setup" in done.stderr
+    fake(clone, "docker", "exit 1")
+    assert "docker has no Compose" in run(clone, "./setup-environment.sh", STACK="docker").stderr
+
+
+def test_little_memory_and_few_maps_are_warned_of(clone: Path) -> None:
+    fake(clone, "docker", '[ "$1" = info ] && echo 2000000000; exit 0')
+    (clone / "maps").write_text("65530\n")
+    done = run(clone, "./setup-environment.sh", MAX_MAP_COUNT=str(clone / "maps"))
+    assert "the Docker engine has 2000 MB of memory" in done.stderr
+    assert "sudo sysctl -w vm.max_map_count" in done.stderr
+    assert done.returncode == 0

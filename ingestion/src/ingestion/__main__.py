@@ -42,6 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
         match given.command:
             case "ingest":
                 return run(given.file, settings, console)
+            case "setup":
+                ensure_topics(settings.bootstrap_servers)
+                console.print("The topics are there")
+                return 0
             case "dead-letters":
                 return show_letters(_selection(given), given.export, settings, console)
             case _:
@@ -59,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     ingesting = commands.add_parser("ingest", help="CSV events into Kafka, exactly once")
     ingesting.add_argument("file", help="CSV file with events, plain or as .gz or .zst; - reads standard input")
+    commands.add_parser("setup", help="make the topics that are missing")
     showing = commands.add_parser("dead-letters", help="rejected rows by reason, source and day, with examples")
     showing.add_argument("--export", type=Path, metavar="CSV", help="also write the open ones, to be mended")
     replaying = commands.add_parser("replay", help="send mended rows again; says what it would do unless --apply")

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from contracts import bucket_of
 from processing.errors import ProcessError
-from processing.index import Index, documents
+from processing.index import READER, Index, documents
 from processing.lake import Lake
 from processing.plan import Plans
 from processing.profiles import PROFILE_SCHEMA
@@ -43,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     for command in (everything, rebuilding):
         command.add_argument("--brief", action="store_true", help="leave the summary out")
+    commands.add_parser("setup", help="make the lake, the index and the accounts that are missing")
     commands.add_parser("restore-index", help="show the index again that was shown before the last rebuild")
     commands.add_parser("summary", help="print what all profiles add up to, and where to look next")
     profile = commands.add_parser("profile", help="print one customer's profile")
@@ -59,6 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
             return show_profile(settings, given.user_id, given.origin)
         if given.command == "summary":
             return show_summary(settings, console)
+        if given.command == "setup":
+            return set_up(settings, console)
         if given.command == "restore-index":
             before, now = Index(settings).restore()
             console.print(
@@ -76,6 +79,16 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped. `make process` goes on from here.", file=sys.stderr)
         return 130
+
+
+def set_up(settings: Settings, console: Console) -> int:
+    """Make what a new stack lacks; a second time nothing changes."""
+    Lake(settings).ensure()
+    index = Index(settings)
+    index.ensure()
+    made = index.set_accounts(settings)
+    console.print(f"The lake and the index are there{', and the accounts ' + ', '.join(made) if made else ''}")
+    return 0
 
 
 def run(settings: Settings, console: Console, brief: bool, rebuild: bool) -> int:
@@ -144,7 +157,11 @@ def show_summary(settings: Settings, console: Console) -> int:
     report.add_totals(state["buckets"].values(), read_segments(settings.segments).version)
     console.print(summary(report))
     best = Index(settings).best(3)
-    url = settings.elasticsearch_url
+    url = settings.elasticsearch_shown_url or settings.elasticsearch_url
+    # The password stays in .env: nobody wants it on the screen.
+    user = (
+        f'--user "{READER}:$(sed -n s/^ELASTIC_READER_PASSWORD=//p .env)" ' if settings.elasticsearch_shown_url else ""
+    )
     if best:
         console.print("\n[bold]Best customers[/]")
         for profile in best:
@@ -155,7 +172,7 @@ def show_summary(settings: Settings, console: Console) -> int:
     console.print("\n[bold]Where to look next[/]")
     for what, where in (
         ("one profile", f"make profile ID={best[0]['user_id'] if best else '…'}"),
-        ("by curl", f"curl '{url}/customer_profiles/_search?q=customer_segment:%22High+Value%22&pretty'"),
+        ("by curl", f"curl {user}'{url}/customer_profiles/_search?q=customer_segment:%22High+Value%22&pretty'"),
         ("what runs", "make status"),
     ):
         console.print(f"  {what:<12} {where}", markup=False)

@@ -17,6 +17,8 @@ from processing.profiles import PROFILE_SCHEMA
 from processing.settings import Settings
 
 ALIAS = "customer_profiles"
+READER = "profiles-reader"
+"""The account of those who look at profiles and change nothing, and its role."""
 BULK_DOCUMENTS = 5_000
 """About 2.5 MB a request."""
 BUSY_S = 60.0
@@ -98,6 +100,29 @@ class Index:
             return self._shown() or self._make(
                 self._client.options(ignore_status=400), aliases={ALIAS: {}}, mappings=_COMPLETE
             )
+
+    def set_accounts(self, settings: Settings) -> list[str]:
+        """Give the accounts of readers and of Kibana their passwords; returns the names of those that have one.
+
+        Raises:
+            IndexAway: Elasticsearch does not answer.
+            ProcessError: it refuses, or has no accounts at all.
+        """
+        made = []
+        with self._telling():
+            if settings.reader_password:
+                privileges = ["read", "view_index_metadata", "monitor"]
+                self._client.security.put_role(
+                    name=READER,
+                    cluster=["monitor"],
+                    indices=[{"names": [ALIAS, f"{ALIAS}-*"], "privileges": privileges}],
+                )
+                self._client.security.put_user(username=READER, password=settings.reader_password, roles=[READER])
+                made.append(READER)
+            if settings.kibana_password:
+                self._client.security.change_password(username="kibana_system", password=settings.kibana_password)
+                made.append("kibana_system")
+        return made
 
     def create(self) -> Target:
         """A new index beside the others, which no reader sees; half-filled ones of earlier attempts go."""

@@ -22,7 +22,12 @@ class Settings:
     minio_user: str
     minio_password: str
     elasticsearch_url: str
+    elasticsearch_shown_url: str
+    """Where people find it, if not where this process does."""
     elasticsearch_password: str
+    reader_password: str
+    """Of the account that may only read; empty where Elasticsearch has no accounts."""
+    kibana_password: str
     spark_master: str
     driver_host: str
     """The address at which the executors reach the driver."""
@@ -72,7 +77,10 @@ class Settings:
             minio_user=required("MINIO_ROOT_USER"),
             minio_password=required("MINIO_ROOT_PASSWORD"),
             elasticsearch_url=text("ELASTICSEARCH_URL", f"http://127.0.0.1:{text('ELASTICSEARCH_PORT', '9200')}"),
+            elasticsearch_shown_url=environ.get("ELASTICSEARCH_SHOWN_URL", ""),
             elasticsearch_password=environ.get("ELASTIC_PASSWORD", ""),
+            reader_password=environ.get("ELASTIC_READER_PASSWORD", ""),
+            kibana_password=environ.get("KIBANA_PASSWORD", ""),
             spark_master=text("SPARK_MASTER_URL", f"spark://127.0.0.1:{text('SPARK_MASTER_PORT', '7077')}"),
             driver_host=text("SPARK_DRIVER_HOST", "127.0.0.1"),
             executor_memory=text("SPARK_EXECUTOR_MEMORY", "768m"),

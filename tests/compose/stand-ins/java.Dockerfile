@@ -1,0 +1,4 @@
+# A base with Java for the stand-ins of server images.
+FROM debian:trixie-slim
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends openjdk-21-jre-headless >/dev/null \
+    && rm -rf /var/lib/apt/lists/* && useradd --uid 1000 --create-home server
