@@ -33,7 +33,7 @@ endif
 # Spark's driver needs the Java that suits Spark, which need not be the one on the PATH.
 WITH_JAVA = JAVA_HOME="$$($(PY) stack/jvm.py --home spark)"
 
-.PHONY: help demo setup up down status logs clean scale spark-jars sample dataset ingest dead-letters replay process rebuild restore-index summary profile bench-ingest bench-process test lint format lock
+.PHONY: help demo setup up down status logs clean scale spark-jars sample dataset ingest dead-letters replay process rebuild restore-index summary profile bench-ingest bench-process test test-compose lint format lock
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} \
@@ -105,6 +105,9 @@ profile: $(STACK_READY) ## One customer's profile: ID=1515915625519388267 [FROM=
 ##@ Development
 test: $(READY) ## All tests, on servers of their own [TESTS=tests/unit]
 	@$(WITH_JAVA) $(PY) -m pytest $(TESTS)
+
+test-compose: $(READY) ## The containers: on this machine's engine, or on one brought up for the test [root on Debian]
+	@$(WITH_JAVA) ./tests/compose/run.sh
 
 bench-ingest: $(READY) ## Ours, a row-by-row producer and kcat, on the running broker [FILE=data/events.csv KEEP=1]
 	@$(PY) -m scripts.bench_ingest "$(FILE)" $(if $(KEEP),--keep docs/benchmarks.md)

@@ -28,8 +28,7 @@ compose() {
 }
 
 up() {
-  # Fills in what .env lacks; a native stack has no use for some of it.
-  ./setup-environment.sh
+  check_engine
   mkdir -p data reports
   compose up --build --detach --wait --remove-orphans || {
     compose ps --all >&2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -85,6 +86,8 @@ def search(stack: Stack, path: str, body: Mapping[str, Any] | None = None) -> An
         json.dumps(body).encode() if body else None,
         {"content-type": "application/json"},
     )
+    if password := stack.processing.elasticsearch_password:
+        request.add_header("authorization", "Basic " + base64.b64encode(f"elastic:{password}".encode()).decode())
     with urllib.request.urlopen(request, timeout=10) as answer:
         return json.load(answer)
 

@@ -1,0 +1,221 @@
+"""The real docker-compose.yml on a real engine, driven by make and looked at from outside by other clients.
+
+Run by `make test-compose`, which sees to an engine and to images. The tests follow each other on one stack.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from dotenv import dotenv_values
+from kafka import KafkaConsumer
+from minio import Minio
+from minio.error import S3Error
+
+from contracts import RAW_EVENTS
+from scripts.make_sample import make_events
+from stack.apart import apart
+from tests.integration.conftest import Stack, check_profiles, ingest, process, running, search
+from tests.support import ROOT
+
+PROJECT = "customer-profiles-test"
+ROWS = 20_000
+BUCKETS = "4"
+START_S = 60.0
+SERVERS = ("kafka", "minio", "elasticsearch", "spark-master", "spark-worker")
+STAND_INS = bool(os.environ.get("STAND_INS"))
+
+
+class Containers:
+    """A copy of the project in which every command uses containers of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        for name in filter(None, files.split("\0")):
+            if (ROOT / name).exists():
+                (home / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, home / name)
+        # Ports that nobody has, as for every other stack of the tests.
+        ports = {name: value for name, value in apart(home, {}).items() if name.endswith("_PORT")}
+        inherited = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}
+        self.environ = {
+            **inherited,
+            **ports,
+            "STACK": "docker",
+            "BUCKETS": BUCKETS,
+            "COMPOSE_PROJECT_NAME": PROJECT,
+            "COMPOSE_FILE": "docker-compose.yml" + (":tests/compose/stand-ins.yml" if STAND_INS else ""),
+        }
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, cwd=self.home, env=self.environ, capture_output=True, text=True, timeout=900)
+
+    def make(self, *arguments: str) -> str:
+        done = self.run("make", *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        return {name: value or "" for name, value in dotenv_values(self.home / ".env").items()}
+
+    @property
+    def outside(self) -> Stack:
+        """The servers as this machine sees them."""
+        addresses = dict.fromkeys(("MINIO_ADDRESS", "ELASTICSEARCH_URL"), "")
+        return Stack({**self.environ, **self.secrets, **addresses}, self.home / "reports")
+
+    def kafka(self, **changes: Any) -> dict[str, Any]:
+        return {
+            "bootstrap.servers": f"127.0.0.1:{self.environ['KAFKA_PORT']}",
+            "log_level": 0,
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": "PLAIN",
+            "sasl.username": "profiles",
+            "sasl.password": self.secrets["KAFKA_PASSWORD"],
+            **changes,
+        }
+
+    def objects(self) -> dict[str, str | None]:
+        """The lake's events and profiles with their tags."""
+        settings = self.outside.processing
+        client = Minio(settings.minio_address, settings.minio_user, settings.minio_password, secure=False)
+        return {item.object_name or "": item.etag for item in client.list_objects("data-lake", recursive=True)}
+
+    def states(self) -> dict[str, str]:
+        """Health by container."""
+        lines = self.run("docker", "compose", "ps", "--format", "json").stdout.splitlines()
+        return {found["Name"]: found["Health"] for found in map(json.loads, lines)}
+
+
+def await_(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + START_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
+    found = Containers(tmp_path_factory.mktemp("project"))
+    try:
+        yield found
+    finally:
+        found.run("make", "clean", "YES=1")
+
+
+@pytest.fixture(scope="module")
+def events(containers: Containers) -> Path:
+    path = containers.home / "data" / "events.csv"
+    path.parent.mkdir(exist_ok=True)
+    make_events(ROWS, 5).write_csv(path)
+    return path
+
+
+def test_up_returns_once_every_server_is_healthy(containers: Containers) -> None:
+    assert "the stack is up" in containers.make("up")
+    states = containers.states()
+    assert sorted(states) == sorted(f"{PROJECT}-{name}-1" for name in SERVERS)
+    assert set(states.values()) == {"healthy"}
+    # A second time it changes nothing.
+    containers.make("up")
+
+
+def test_events_become_profiles_that_are_right_to_the_cent(containers: Containers, events: Path) -> None:
+    containers.make("ingest", "FILE=data/events.csv")
+    assert f"{ROWS:,} rows read" not in containers.make("dead-letters")
+    containers.make("process")
+    assert (containers.home / "reports" / "process-latest.json").stat().st_uid == os.getuid()
+    check_profiles(containers.outside, events)
+    assert "Nothing new" in containers.make("process")
+
+
+def test_events_in_the_lake_are_those_of_the_native_stack_byte_for_byte(
+    containers: Containers, events: Path, tmp_path: Path
+) -> None:
+    with running(tmp_path / "stack", BUCKETS=BUCKETS) as native:
+        ingest(native, events)
+        process(native)
+        settings = native.processing
+        client = Minio(settings.minio_address, settings.minio_user, settings.minio_password, secure=False)
+        listed = client.list_objects("data-lake", prefix="events/bucket=", recursive=True)
+        expected = {item.object_name or "": item.etag for item in listed}
+    found = {name: tag for name, tag in containers.objects().items() if name.startswith("events/bucket=")}
+    assert len(found) == int(BUCKETS)
+    assert found == expected
+
+
+def test_who_has_no_password_gets_nowhere(containers: Containers) -> None:
+    for wrong in ({"security.protocol": "PLAINTEXT"}, {"sasl.password": "guessed"}):
+        with pytest.raises(KafkaException):
+            AdminClient(containers.kafka(**wrong)).list_topics(timeout=5)
+    address = containers.outside.processing.minio_address
+    with pytest.raises(S3Error, match="AccessDenied"):
+        list(Minio(address, secure=False, region="us-east-1").list_objects("data-lake"))
+    if not STAND_INS:
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"{containers.outside.processing.elasticsearch_url}/customer_profiles/_count")
+
+
+def test_kafka_answers_inside_and_outside(containers: Containers) -> None:
+    consumer = KafkaConsumer(
+        RAW_EVENTS.name,
+        bootstrap_servers=f"127.0.0.1:{containers.environ['KAFKA_PORT']}",
+        security_protocol="SASL_PLAINTEXT",
+        sasl_mechanism="PLAIN",
+        sasl_plain_username="profiles",
+        sasl_plain_password=containers.secrets["KAFKA_PASSWORD"],
+        auto_offset_reset="earliest",
+        consumer_timeout_ms=20_000,
+    )
+    try:
+        assert json.loads(next(consumer).value)["schema_version"] == 1
+    finally:
+        consumer.close()
+    # The way of the applications: their own listener, by the broker's name.
+    assert "topics are there" in containers.run("docker", "compose", "run", "--rm", "-T", "setup-topics").stdout
+
+
+def test_ports_are_open_on_loopback_alone(containers: Containers) -> None:
+    lines = containers.run("docker", "compose", "ps", "--format", "json").stdout.splitlines()
+    published = [port for found in map(json.loads, lines) for port in found["Publishers"] if port["PublishedPort"]]
+    assert {port["URL"] for port in published} == {"127.0.0.1"}
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        assert probe.connect_ex(("127.0.0.1", int(containers.environ["SPARK_MASTER_PORT"])))
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_server_that_is_restarted_comes_back_with_its_data(containers: Containers, events: Path, server: str) -> None:
+    assert containers.run("docker", "compose", "restart", server).returncode == 0
+    await_(lambda: containers.states().get(f"{PROJECT}-{server}-1") == "healthy")
+    assert search(containers.outside, "customer_profiles/_count")["count"] > 0
+    assert "Nothing new" in containers.make("process")
+
+
+def test_data_outlive_the_containers_and_more_workers_join(containers: Containers, events: Path) -> None:
+    before = containers.objects()
+    containers.make("down")
+    assert containers.states() == {}
+    containers.make("scale", "WORKERS=2")
+    assert set(containers.states()) >= {f"{PROJECT}-spark-worker-1", f"{PROJECT}-spark-worker-2"}
+    assert containers.objects() == before
+    with events.open("a") as file:
+        file.writelines(make_events(ROWS, 6).head(2_000).write_csv(include_header=False))
+    containers.make("ingest", "FILE=data/events.csv")
+    containers.make("process")
+    check_profiles(containers.outside, events)

@@ -1,0 +1,130 @@
+#!/usr/bin/env bash
+# A Docker engine and images for the test of the containers, where the machine has none.
+#   engine.sh up     prints the variables under which the engine is reached; starts one if none answers
+#   engine.sh down   ends the engine that this script started
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+# shellcheck source=scripts/lib/log.sh
+source scripts/lib/log.sh
+# shellcheck source=scripts/lib/env_file.sh
+source scripts/lib/env_file.sh
+# shellcheck source=scripts/lib/engine.sh
+source scripts/lib/engine.sh
+
+HERE=$PWD/.stack/engine
+# An engine with health checks that begin often, and Compose: Debian's next release has them.
+SUITE=trixie
+ENGINE_PACKAGES=(docker.io docker-cli docker-compose docker-buildx containerd)
+MIRROR=/etc/apt/sources.list.d/debian.sources
+
+say() { printf '  %s\n' "$*" >&2; }
+
+# The packages of the engine, unpacked beside the system's own.
+fetch_engine() {
+  [[ ! -f $HERE/fetched ]] || return 0
+  [[ $(id -u) == 0 && -f $MIRROR ]] ||
+    die "no Docker engine answers, and only root on Debian can be given one for the test. Start yours, then run make test-compose again"
+  say "fetching a Docker engine"
+  rm -rf "$HERE/root" "$HERE/apt"
+  mkdir -p "$HERE"/{root,debs,run} "$HERE"/apt/{lists,cache/archives}/partial
+  # The mirror that this machine uses anyway.
+  sed "s/^Suites: bookworm .*/Suites: $SUITE/; s/^Suites: bookworm-security/Suites: $SUITE-security/" "$MIRROR" >"$HERE/apt/debian.sources"
+  local options=(-o "Dir::Etc::sourcelist=$HERE/apt/debian.sources" -o "Dir::Etc::sourceparts=/dev/null"
+    -o "Dir::State::lists=$HERE/apt/lists" -o "Dir::Cache=$HERE/apt/cache" -o APT::Sandbox::User=root)
+  apt-get "${options[@]}" -qq update >&2
+  (cd "$HERE/debs" && apt-get "${options[@]}" -qq download "${ENGINE_PACKAGES[@]}" >&2)
+  local package
+  for package in "$HERE"/debs/*.deb; do dpkg-deb -x "$package" "$HERE/root"; done
+  # runc is this system's: the next release's wants a newer libc.
+  apt-get -qq update >&2
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends runc iptables debootstrap >/dev/null
+  touch "$HERE/fetched"
+}
+
+use_engine() {
+  export PATH=$HERE/root/usr/bin:$HERE/root/usr/sbin:$PATH
+  export DOCKER_HOST=unix://$HERE/run/docker.sock DOCKER_CONFIG=$HERE/config
+  mkdir -p "$DOCKER_CONFIG/cli-plugins"
+  ln -sf "$HERE"/root/usr/libexec/docker/cli-plugins/* "$DOCKER_CONFIG/cli-plugins/"
+}
+
+start_engine() {
+  use_engine
+  if docker version >/dev/null 2>&1; then return; fi
+  say "starting the engine"
+  echo '{}' >"$HERE/daemon.json"
+  setsid dockerd --host "$DOCKER_HOST" --data-root "$HERE/data" --exec-root "$HERE/run/exec" \
+    --pidfile "$HERE/run/docker.pid" --config-file "$HERE/daemon.json" >"$HERE/dockerd.log" 2>&1 &
+  local pid=$!
+  until docker version >/dev/null 2>&1; do
+    kill -0 "$pid" 2>/dev/null || die "the engine ended while it was starting: $(tail -n 3 "$HERE/dockerd.log")"
+    sleep 0.2
+  done
+}
+
+has() { docker image inspect "$1" >/dev/null 2>&1; }
+
+# True where the image is here or can be pulled; a machine without a hub is asked once.
+pullable() {
+  has "$1" || { [[ ! -f $HERE/no-hub ]] && timeout 120 docker pull --quiet "$1" >/dev/null 2>&1; }
+}
+
+# Stand-ins for what cannot be pulled: a Debian made here, and the native stack's own servers.
+make_images() {
+  local dist=${STACK_DIST:-$PWD/.stack/dist} here=tests/compose/stand-ins image
+  if pullable debian:trixie-slim && [[ ! -f $HERE/no-hub ]]; then return; fi
+  touch "$HERE/no-hub"
+  if ! has debian:trixie-slim; then
+    say "making a base image of Debian"
+    make_base
+  fi
+  has python:3.13-slim-trixie || docker tag debian:trixie-slim python:3.13-slim-trixie
+  say "making stand-ins of the servers' images from the native stack"
+  docker build --quiet --tag stand-in-java - <"$here/java.Dockerfile" >/dev/null
+  while read -r name image; do
+    docker build --quiet --file "$here/$name.Dockerfile" --build-context "scripts=$here" --tag "$image" "$dist" >/dev/null
+  done <<LIST
+golang golang:1.26-trixie
+kafka $(image_of kafka)
+elasticsearch $(image_of elasticsearch)
+LIST
+}
+
+image_of() { awk -v service="  $1:" '$0 == service {found = 1} found && /^    image:/ {print $2; exit}' docker-compose.yml; }
+
+make_base() {
+  local root=$HERE/base
+  rm -rf "$root"
+  debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv,python3-pip $SUITE "$root" >"$HERE/debootstrap.log" 2>&1 ||
+    die "debootstrap failed: $(tail -n 3 "$HERE/debootstrap.log")"
+  # What the package managers of this machine need: its certificates and settings.
+  cp /usr/local/share/ca-certificates/*.crt "$root/usr/local/share/ca-certificates/" 2>/dev/null || true
+  chroot "$root" update-ca-certificates >/dev/null 2>&1
+  [[ ! -f /etc/pip.conf ]] || cp /etc/pip.conf "$root/etc/pip.conf"
+  cp "$HERE/apt/debian.sources" "$root/etc/apt/sources.list.d/"
+  rm -f "$root/etc/apt/sources.list" "$root"/usr/lib/python3*/EXTERNALLY-MANAGED "$root"/var/cache/apt/archives/*.deb
+  ln -sf /usr/bin/python3 "$root/usr/local/bin/python"
+  tar -C "$root" -c . | docker import - debian:trixie-slim >/dev/null
+  rm -rf "$root"
+}
+
+case ${1:-} in
+  up)
+    if ! engine_answers; then
+      fetch_engine
+      start_engine
+    fi
+    mkdir -p "$HERE"
+    make_images
+    printf 'export PATH=%q DOCKER_HOST=%q DOCKER_CONFIG=%q STAND_INS=%q\n' "$PATH" "${DOCKER_HOST:-}" "${DOCKER_CONFIG:-}" \
+      "$([[ -f $HERE/no-hub ]] && echo 1 || true)"
+    ;;
+  down)
+    if [[ -f $HERE/run/docker.pid ]]; then
+      pid=$(cat "$HERE/run/docker.pid")
+      kill "$pid"
+      while kill -0 "$pid" 2>/dev/null; do sleep 0.2; done
+    fi
+    ;;
+  *) die "usage: tests/compose/engine.sh up | down" ;;
+esac
