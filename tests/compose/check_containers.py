@@ -192,7 +192,9 @@ def test_kafka_answers_inside_and_outside(containers: Containers) -> None:
 
 def test_ports_are_open_on_loopback_alone(containers: Containers) -> None:
     lines = containers.run("docker", "compose", "ps", "--format", "json").stdout.splitlines()
-    published = [port for found in map(json.loads, lines) for port in found["Publishers"] if port["PublishedPort"]]
+    published = [
+        port for found in map(json.loads, lines) for port in found["Publishers"] or () if port["PublishedPort"]
+    ]
     assert {port["URL"] for port in published} == {"127.0.0.1"}
     with socket.socket() as probe:
         probe.settimeout(2)
