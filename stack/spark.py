@@ -38,7 +38,8 @@ def spark(settings: Settings, java: Jvm) -> list[Server]:
         try:
             with urllib.request.urlopen(f"{ui}/json/", timeout=2) as answer:
                 listed = json.load(answer)["workers"]
-        except OSError:
+        except (OSError, ValueError):
+            # It may answer before it has anything to say: then there is no JSON yet.
             return -1
         return sum(1 for worker in listed if worker["state"] == state)
 

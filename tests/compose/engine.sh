@@ -116,8 +116,10 @@ case ${1:-} in
     fi
     mkdir -p "$HERE"
     make_images
-    printf 'export PATH=%q DOCKER_HOST=%q DOCKER_CONFIG=%q STAND_INS=%q\n' "$PATH" "${DOCKER_HOST:-}" "${DOCKER_CONFIG:-}" \
-      "$([[ -f $HERE/no-hub ]] && echo 1 || true)"
+    stand_ins=
+    if [[ -f $HERE/no-hub ]]; then stand_ins=1; fi
+    printf 'export PATH=%q DOCKER_HOST=%q DOCKER_CONFIG=%q STAND_INS=%q\n' \
+      "$PATH" "${DOCKER_HOST:-}" "${DOCKER_CONFIG:-}" "$stand_ins"
     ;;
   down)
     if [[ -f $HERE/run/docker.pid ]]; then
