@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +20,7 @@ from stack.__main__ import main
 from stack.errors import StackError
 from stack.server import Server
 from stack.settings import PORT_DEFAULTS, Settings
+from stack.spark import spark
 from stack.supervisor import Supervisor, is_free
 
 KEYS = {"MINIO_ROOT_USER": "admin", "MINIO_ROOT_PASSWORD": "secret-of-32"}
@@ -182,6 +185,25 @@ def test_every_port_is_in_the_example_and_in_the_script() -> None:
         text = Path(file).read_text()
         for name, port in PORT_DEFAULTS.items():
             assert f"{name}={port}" in text
+
+
+def test_a_master_that_answers_without_words_is_not_ready_yet(tmp_path: Path) -> None:
+    class Empty(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Empty) as page:
+        thread = threading.Thread(target=page.handle_request)
+        thread.start()
+        chosen = settings(tmp_path, SPARK_UI_PORT=str(page.server_port))
+        java = jvm.Jvm(Path("/java"), 21, has_vector_module=True)
+        master = spark(chosen, java)[0]
+        assert not master.ready()
+        thread.join()
 
 
 def test_there_are_as_many_spark_workers_as_settings_say(tmp_path: Path) -> None:
