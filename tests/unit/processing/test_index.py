@@ -80,3 +80,27 @@ def test_what_became_of_each_document_decides(
     else:
         put()
     assert slept == pauses
+
+
+def test_readers_may_look_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: dict[str, dict[str, Any]] = {}
+
+    def noting(call: str) -> Any:
+        return lambda **given: said.update({call: given})
+
+    security = SimpleNamespace(**{call: noting(call) for call in ("put_role", "put_user", "change_password")})
+    keys = {"MINIO_ROOT_USER": "a", "MINIO_ROOT_PASSWORD": "b"}
+    settings = Settings.from_env(keys)
+    index = Index(settings)
+    monkeypatch.setattr(index, "_client", SimpleNamespace(security=security))
+    # The native stack has no accounts.
+    assert index.set_accounts(settings) == []
+    assert said == {}
+
+    settings = Settings.from_env({**keys, "ELASTIC_READER_PASSWORD": "r", "KIBANA_PASSWORD": "k"})
+    assert index.set_accounts(settings) == ["profiles-reader", "kibana_system"]
+    (granted,) = said["put_role"]["indices"]
+    assert set(granted["privileges"]) == {"read", "view_index_metadata", "monitor"}
+    assert said["put_role"]["cluster"] == ["monitor"]
+    assert (said["put_user"]["username"], said["put_user"]["roles"]) == ("profiles-reader", [said["put_role"]["name"]])
+    assert said["change_password"]["username"] == "kibana_system"
