@@ -17,7 +17,9 @@ CHOSEN = $(if $(REASON),--reason "$(REASON)") $(if $(SOURCE),--source "$(SOURCE)
 
 # Containers where a Docker engine answers, else the native stack; STACK=docker|native decides by hand.
 KIND := $(shell ./scripts/stack-kind.sh)
-ifeq ($(KIND),docker)
+ifeq ($(KIND),)
+$(error No stack is chosen: see the line above)
+else ifeq ($(KIND),docker)
 STACK_READY := .env
 SERVERS := ./scripts/compose.sh
 INGESTION := ./scripts/compose.sh run ingestion
