@@ -18,13 +18,13 @@ ORDER = ["user_id", "event_time", "event_id", "kafka_partition", "kafka_offset"]
 """A total order, so that a batch that is done again writes the same bytes."""
 ROW_GROUP = 10_000
 """Rows: small enough to read some customers without the others."""
-SLICE_EVENTS = 40_000
+SLICE_EVENTS = 30_000
 """Events that are in memory at once, about; a bucket may have any number."""
 JOIN_AT = 8
 """Objects of about the same size that become one."""
 MOST_BYTES = 8 * 1024 * 1024
 """Above this size, about 160,000 events, an object is not small any more."""
-_NAME = re.compile(r"batch=(\d{6})(?:-(\d{6}))?\.parquet$")
+_NAME = re.compile(r"batch=(\d{6,})(?:-(\d{6,}))?\.parquet$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +71,16 @@ class Archive:
         numbered = counted.with_columns(pl.col("len").cum_sum() // SLICE_EVENTS).collect()
         for _, part in numbered.group_by("len", maintain_order=True):
             among = pl.col("user_id").is_between(pl.lit(part["user_id"][0]), pl.lit(part["user_id"][-1]))
-            found = [
+            # One expression: what a name still holds while the slice is used would be in memory twice.
+            yield pl.concat(
                 # The bounds leave out whole groups of rows; the customers are looked up in what is left.
-                pl.scan_parquet(self._open(piece)).select(PROFILED).filter(among).collect()
+                pl.scan_parquet(self._open(piece))
+                .select(PROFILED)
+                .filter(among)
+                .collect()
+                .join(wanted, on="user_id", how="semi")
                 for piece in pieces
-            ]
-            yield pl.concat(rows.join(wanted, on="user_id", how="semi") for rows in found)
+            )
 
     def join_small(self, through: int) -> int:
         """Join the newest small objects up to a batch to one; returns how many were joined.

@@ -28,7 +28,7 @@ from processing.topic import Split, read
 
 MISFITS = -1
 """In place of a bucket: dead letters on their way to the driver."""
-PASSED_ON = 50_000
+PASSED_ON = 150_000
 """Events that a task collects before it passes them on."""
 
 
