@@ -35,7 +35,7 @@ endif
 # Spark's driver needs the Java that suits Spark, which need not be the one on the PATH.
 WITH_JAVA = JAVA_HOME="$$($(PY) stack/jvm.py --home spark)"
 
-.PHONY: help demo setup up down status logs clean scale spark-jars sample dataset ingest dead-letters replay process rebuild restore-index summary profile bench-ingest bench-process test test-compose lint format lock
+.PHONY: help demo setup up down status logs clean scale spark-jars sample dataset ingest dead-letters replay process stream replay-live rebuild restore-index summary profile bench-ingest bench-process test test-compose lint format lock
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} \
@@ -91,6 +91,12 @@ replay: $(STACK_READY) ## Send mended rows again: MENDED=letters.csv or REASON=â
 
 process: $(STACK_READY) ## Kafka to lake, profiles and index: everything that is new
 	@$(PROCESSING) process $(if $(BRIEF),--brief)
+
+stream: $(STACK_READY) ## The same, kept running until Ctrl-C: profiles within seconds [STREAM_INTERVAL=2]
+	@$(if $(STREAM_INTERVAL),STREAM_INTERVAL="$(STREAM_INTERVAL)") $(PROCESSING) stream
+
+replay-live: $(STACK_READY) ## Play a file into the topic as if it happened now [FILE=data/events.csv SPEED=60, or RATE=100]
+	@$(INGESTION) replay-live "$(FILE)" --speed "$(or $(SPEED),60)" $(if $(RATE),--rate "$(RATE)")
 
 rebuild: $(STACK_READY) ## All profiles anew, into a new index that replaces the old one at once
 	@$(PROCESSING) rebuild $(if $(BRIEF),--brief)

@@ -19,7 +19,7 @@ from contracts.event import (
     encode,
     event_id,
 )
-from contracts.rules import Reason, check
+from contracts.rules import Reason, canonical_time, check
 from contracts.topics import DEAD_LETTERS, PROGRESS, RAW_EVENTS, REPLAYED, TOPICS, Topic
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Reason",
     "Topic",
     "bucket_of",
+    "canonical_time",
     "check",
     "decode",
     "encode",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from io import BufferedReader
 from pathlib import Path
@@ -20,6 +23,8 @@ from contracts import RAW_EVENTS
 from ingestion.clients import publisher_of
 from ingestion.errors import IngestError
 from ingestion.letters import Overview, Selection, export, overview, read_letters, read_mended
+from ingestion.live import SOURCE as LIVE
+from ingestion.live import Played, play
 from ingestion.publish import Publisher
 from ingestion.replay import SOURCE as REPLAYS
 from ingestion.replay import apply, finish, identities, mark_duplicates, plan_mended, plan_selection
@@ -46,6 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
                 ensure_topics(settings.bootstrap_servers)
                 console.print("The topics are there")
                 return 0
+            case "replay-live":
+                return play_live(given, settings, console)
             case "dead-letters":
                 return show_letters(_selection(given), given.export, settings, console)
             case _:
@@ -64,6 +71,11 @@ def _parser() -> argparse.ArgumentParser:
     ingesting = commands.add_parser("ingest", help="CSV events into Kafka, exactly once")
     ingesting.add_argument("file", help="CSV file with events, plain or as .gz or .zst; - reads standard input")
     commands.add_parser("setup", help="make the topics that are missing")
+    playing = commands.add_parser("replay-live", help="play a file's events into the topic as if they happened now")
+    playing.add_argument("file", help="CSV file with events, in the order of their times")
+    playing.add_argument("--speed", type=_positive, default=1.0, help="times as fast as they happened (default: 1)")
+    playing.add_argument("--rate", type=_positive, help="so many events per second instead, evenly")
+    playing.add_argument("--seconds", type=_positive, help="end after so long, instead of with the file")
     showing = commands.add_parser("dead-letters", help="rejected rows by reason, source and day, with examples")
     showing.add_argument("--export", type=Path, metavar="CSV", help="also write the open ones, to be mended")
     replaying = commands.add_parser("replay", help="send mended rows again; says what it would do unless --apply")
@@ -74,6 +86,13 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--source", help="only letters of this source")
         command.add_argument("--since", metavar="TIME", help="only letters since then: ISO 8601, UTC without an offset")
     return parser
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
 
 
 def _selection(given: argparse.Namespace) -> Selection:
@@ -133,6 +152,43 @@ def run(file: str, settings: Settings, console: Console) -> int:
             f"The rows do not add up: {report.read} read, but {report.accepted} accepted, {report.dead_lettered} "
             f"dead-lettered and {report.duplicates} duplicates. This is a defect of the ingestion: please report it."
         )
+    return 0
+
+
+def play_live(given: argparse.Namespace, settings: Settings, console: Console) -> int:
+    source = FileInput(Path(given.file))
+    check_header(source)
+    ensure_topics(settings.bootstrap_servers)
+    stop = threading.Event()
+    # Ctrl-C ends it after the transaction at hand, a fifth of a second.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    publisher = publisher_of(settings.client, settings.bootstrap_servers, LIVE)
+    pace = f"{given.rate:g} events a second" if given.rate else f"{given.speed:g} times as fast as they happened"
+    console.print(f"Playing {source.label} into {settings.bootstrap_servers}, {pace}; Ctrl-C ends it", markup=False)
+    began = last = time.monotonic()
+    # No bar: what counts is the pace. On a terminal the line is written over itself.
+    with console.status("") if console.is_terminal else nullcontext() as line:
+
+        def on_tick(played: Played) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if given.seconds and now - began >= given.seconds:
+                stop.set()
+            said = f"{played.sent:,} events sent" + (f", {played.behind_s:.1f} s late" if played.behind_s > 1 else "")
+            if line:
+                line.update(said)
+            elif now - last > LOG_EVERY_S:
+                last = now
+                console.print(f"  {said}")
+
+        try:
+            played = play(source, publisher, on_tick, stop, speed=given.speed, rate=given.rate)
+        finally:
+            publisher.close()
+    console.print(f"{played.sent:,} events sent in {time.monotonic() - began:.1f} s")
+    if played.rejected:
+        console.print(f"[yellow]{played.rejected:,} rows do not keep the contract and were left out[/]")
     return 0
 
 

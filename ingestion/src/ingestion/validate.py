@@ -75,7 +75,7 @@ def validate(data: bytes, columns: Sequence[str], source: str, first_row: int) -
     good, rejected = _check_one_by_one(sorted(others), columns)
     if good.height:
         table = pl.concat([table, good]).sort("source_row")
-    return Checked(rows, _messages(table, source), rejected)
+    return Checked(rows, messages(table, source), rejected)
 
 
 def encode(accepted: pl.DataFrame) -> pl.Series:
@@ -202,7 +202,8 @@ def split_line(text: str, columns: Sequence[str]) -> dict[str, str] | Reason:
     return dict(zip(columns, fields, strict=True))
 
 
-def _messages(values: pl.DataFrame, source: str) -> pl.DataFrame:
+def messages(values: pl.DataFrame, source: str) -> pl.DataFrame:
+    """The fields of messages: what is derived from `contracts.COLUMNS` and `source_row`, and these."""
     identity = pl.concat_str([pl.col(name).fill_null("") for name in COLUMNS], separator=SEPARATOR)
     return (
         values.with_columns(identity.alias("event_id"))

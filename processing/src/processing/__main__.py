@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
 
@@ -28,6 +31,7 @@ from processing.report import Report
 from processing.run import STATE, process
 from processing.segments import read_segments
 from processing.settings import Settings
+from processing.stream import MicroBatch, follow
 from processing.tasks import read_profiles
 
 LOG_EVERY_S = 10.0
@@ -43,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     for command in (everything, rebuilding):
         command.add_argument("--brief", action="store_true", help="leave the summary out")
+    commands.add_parser("stream", help="the same, kept running: profiles follow the events within seconds")
     commands.add_parser("setup", help="make the lake, the index and the accounts that are missing")
     commands.add_parser("restore-index", help="show the index again that was shown before the last rebuild")
     commands.add_parser("summary", help="print what all profiles add up to, and where to look next")
@@ -69,6 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
                 "Next: make process, which brings it up to date. The same command goes back."
             )
             return 0
+        if given.command == "stream":
+            return stream(settings, console)
         return run(settings, console, given.brief, rebuild=given.command == "rebuild")
     except ProcessError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -93,6 +100,88 @@ def set_up(settings: Settings, console: Console) -> int:
 
 def run(settings: Settings, console: Console, brief: bool, rebuild: bool) -> int:
     segments = read_segments(settings.segments)
+    with _progress(console) as progress:
+        report = process(settings, segments, partial(_say, console), progress, rebuild=rebuild)
+    written = report.write(settings.reports)
+    if not report.batches and not report.profiles_updated and not report.profiles_indexed:
+        console.print(f"Nothing new: {report.customers:,} profiles are up to date ({report.seconds:.1f} s).")
+    else:
+        show(report, console)
+        if not brief:
+            console.print(summary(report))
+        console.print(f"Report: {written}", markup=False)
+    if report.outdated_segments:
+        console.print(
+            f"[yellow]{report.outdated_segments:,} customers have the segment of another version of the rules than "
+            f"{segments.version}; `make rebuild` gives all of them the new one[/]"
+        )
+    if report.index_error:
+        raise ProcessError(report.index_error)
+    return 0
+
+
+def stream(settings: Settings, console: Console) -> int:
+    """Follow the topic until Ctrl-C."""
+    stop = threading.Event()
+
+    def end(*_: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        _say(console, "ending after this micro-batch, with all profiles written; Ctrl-C again ends it at once")
+
+    def ready(line: str) -> None:
+        # Spark's start has its own way with signals; from here on the stream has.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, end)
+        _say(console, line)
+
+    totals = {"batches": 0, "events": 0, "customers": 0}
+    last = time.monotonic()
+
+    def tell(done: MicroBatch) -> None:
+        nonlocal last
+        totals["batches"] += 1
+        totals["events"] += done.events
+        totals["customers"] += done.customers
+        if done.error:
+            console.print(f"[yellow]  index behind: {done.error.splitlines()[0]}[/]")
+        # Every batch where somebody watches; in a log, now and then what they add up to.
+        if console.is_terminal:
+            console.print(_line(done), markup=False)
+        elif time.monotonic() - last > LOG_EVERY_S:
+            last = time.monotonic()
+            console.print(f"{_line(done)}; {totals['events']:,} events in {totals['batches']:,} batches so far")
+
+    with _progress(console) as progress:
+        report = follow(settings, read_segments(settings.segments), ready, progress, tell, stop)
+    report.write(settings.reports)
+    console.print(
+        f"Ended. {report.events_landed:,} events in {report.batches:,} micro-batches; {report.customers:,} profiles "
+        f"are up to date. Reports: {settings.reports}/stream-latest.json, process-latest.json",
+        markup=False,
+    )
+    if report.index_error:
+        raise ProcessError(report.index_error)
+    return 0
+
+
+def _line(done: MicroBatch) -> str:
+    lag = "" if done.lag_seconds is None else f", seen after {done.lag_seconds:.1f} s"
+    misfits = f", {done.misfits:,} misfits" if done.misfits else ""
+    return (
+        f"  {done.at[11:19]}  batch {done.batch}: {done.events:,} events, {done.customers:,} customers{misfits} "
+        f"in {done.seconds:.1f} s{lag}, {done.lag_events:,} waiting"
+    )
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(f"  {line}", markup=False)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each step on a terminal, a line now and then elsewhere."""
     with Progress(
         TextColumn("  {task.description}"),
         BarColumn(),
@@ -113,29 +202,12 @@ def run(settings: Settings, console: Console, brief: bool, rebuild: bool) -> int
                 console.print(f"  {what}: {done} of {count} tasks")
             if what not in shown:
                 for task in shown.values():
-                    bar.update(task, visible=False)
+                    bar.remove_task(task)
+                shown.clear()
                 shown[what] = bar.add_task(what, total=count)
             bar.update(shown[what], completed=done)
 
-        report = process(
-            settings, segments, lambda line: console.print(f"  {line}", markup=False), progress, rebuild=rebuild
-        )
-    written = report.write(settings.reports)
-    if not report.batches and not report.profiles_updated and not report.profiles_indexed:
-        console.print(f"Nothing new: {report.customers:,} profiles are up to date ({report.seconds:.1f} s).")
-    else:
-        show(report, console)
-        if not brief:
-            console.print(summary(report))
-        console.print(f"Report: {written}", markup=False)
-    if report.outdated_segments:
-        console.print(
-            f"[yellow]{report.outdated_segments:,} customers have the segment of another version of the rules than "
-            f"{segments.version}; `make rebuild` gives all of them the new one[/]"
-        )
-    if report.index_error:
-        raise ProcessError(report.index_error)
-    return 0
+        yield progress
 
 
 def show(report: Report, console: Console) -> None:

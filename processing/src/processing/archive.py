@@ -71,16 +71,19 @@ class Archive:
         numbered = counted.with_columns(pl.col("len").cum_sum() // SLICE_EVENTS).collect()
         for _, part in numbered.group_by("len", maintain_order=True):
             among = pl.col("user_id").is_between(pl.lit(part["user_id"][0]), pl.lit(part["user_id"][-1]))
-            # One expression: what a name still holds while the slice is used would be in memory twice.
-            yield pl.concat(
-                # The bounds leave out whole groups of rows; the customers are looked up in what is left.
-                pl.scan_parquet(self._open(piece))
-                .select(PROFILED)
-                .filter(among)
-                .collect()
-                .join(wanted, on="user_id", how="semi")
-                for piece in pieces
-            )
+            yield self.events_of(pieces, users, among)
+
+    def events_of(self, pieces: Sequence[Piece], users: pl.Series, among: pl.Expr | None = None) -> pl.DataFrame:
+        """All events of some customers in one frame; repeats are still in it."""
+        wanted = users.to_frame()
+
+        def rows(piece: Piece) -> pl.DataFrame:
+            found = pl.scan_parquet(self._open(piece)).select(PROFILED)
+            # The bounds leave out whole groups of rows; the customers are looked up in what is left.
+            read = (found if among is None else found.filter(among)).collect()
+            return read.join(wanted, on="user_id", how="semi")
+
+        return pl.concat(map(rows, pieces))
 
     def join_small(self, through: int) -> int:
         """Join the newest small objects up to a batch to one; returns how many were joined.

@@ -49,6 +49,8 @@ class Landed:
     events: int
     misfits: int
     events_by_bucket: Mapping[int, int]
+    oldest_ms: int | None = None
+    """When the first of its messages was produced, in milliseconds since 1970."""
 
 
 _DONE_LATER: frozenset[int] = frozenset({-1})
@@ -97,6 +99,10 @@ class Plans:
         self._summed = [FOLDER + name for name in names if name not in later]
         self._planned = sorted(number for name, number in later.items() if not name.endswith(".done.json"))
         self._done = {number: _DONE_LATER for name, number in later.items() if name.endswith(".done.json")}
+
+    def __len__(self) -> int:
+        """The batches that are not summed up."""
+        return len(self._planned)
 
     @property
     def last_done(self) -> int:

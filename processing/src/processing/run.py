@@ -13,12 +13,13 @@ from typing import Any, cast
 from processing.errors import ProcessError
 from processing.index import ALIAS, Index, IndexAway, Target
 from processing.lake import Lake
+from processing.lease import find_holder
 from processing.plan import Batch, Landed, Plans, next_ranges
 from processing.report import Report
 from processing.segments import Segments
 from processing.session import Cluster, Progress, cluster
 from processing.settings import Settings
-from processing.tasks import MISFITS, BucketResult, Work, land_bucket, profile_bucket, read_split
+from processing.tasks import NOTES, BucketResult, Work, land_bucket, profile_bucket, read_split, show_fresh
 from processing.topic import held, send_dead_letters, splits, unsent
 
 STATE = "_state/profiles.json"
@@ -27,6 +28,8 @@ REBUILDING = "_state/rebuilding.json"
 """There while a rebuild runs, and after one that did not reach its end."""
 SPLIT_EVENTS = 150_000
 """Messages that one task reads at the most."""
+MOST_BATCHES = 100
+"""So many micro-batches have objects of their own in the lake before they are summed up."""
 
 Say = Callable[[str], None]
 
@@ -49,123 +52,154 @@ def process(settings: Settings, segments: Segments, say: Say, progress: Progress
             stays, and the next run goes on from there.
     """
     with ExitStack() as stack:
-        run = _Run(settings, segments, say, progress, stack)
+        run = Run(settings, segments, say, progress, stack)
         run.look(rebuild)
         run.land()
         run.profile(rebuild)
     return run.finish()
 
 
-class _Run:
+class Run:
     """One run, step by step."""
 
-    def __init__(self, settings: Settings, segments: Segments, say: Say, progress: Progress, stack: ExitStack) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        segments: Segments,
+        say: Say,
+        progress: Progress,
+        stack: ExitStack,
+        *,
+        alone: bool = False,
+    ) -> None:
+        """`alone`: the run holds the lease of streams itself."""
+        self._alone = alone
         self._settings = settings
-        self._segments = segments
-        self._say = say
+        self.segments = segments
+        self.say = say
         self._progress = progress
         self._stack = stack
         self._cluster: Cluster | None = None
         self._clock = _Clock()
-        self._report = Report()
-        self._lake = Lake(settings)
-        self._index = Index(settings)
-        self._shown: Target | None = None
+        self.report = Report()
+        self.lake = Lake(settings)
+        self.index = Index(settings)
+        self.shown: Target | None = None
         """The index that readers see; None while Elasticsearch does not answer."""
 
     def look(self, rebuild: bool) -> None:
         """See how far everything is."""
-        self._lake.ensure()
+        self.lake.ensure()
+        if holder := None if self._alone else find_holder(self.lake):
+            raise ProcessError(
+                f"A stream runs on {holder} and does all of this already: `make summary` shows where it is.\n"
+                "Where you want to do it by hand, end the stream first (Ctrl-C where it runs)."
+            )
         try:
-            self._shown = self._index.ensure()
+            self.shown = self.index.ensure()
         except IndexAway as error:
             if rebuild:
                 raise
-            self._report.index_error = str(error)
-            self._say("Elasticsearch does not answer; the lake goes on, and the index catches up later")
-        self._plans = Plans(self._lake)
-        _check_buckets(self._plans, self._settings)
-        self._state = self._lake.get_json(STATE) or {"through_batch": 0, "index": None, "behind": [], "buckets": {}}
-        _check_segments(self._state, self._segments)
-        if not rebuild and self._lake.get_json(REBUILDING):
-            self._say("A rebuild did not reach its end, so index and lake may differ: run `make rebuild`")
+            self.report.index_error = str(error)
+            self.say("Elasticsearch does not answer; the lake goes on, and the index catches up later")
+        self.plans = Plans(self.lake)
+        _check_buckets(self.plans, self._settings)
+        self.state = self.lake.get_json(STATE) or {"through_batch": 0, "index": None, "behind": [], "buckets": {}}
+        _check_segments(self.state, self.segments)
+        if not rebuild and self.lake.get_json(REBUILDING):
+            self.say("A rebuild did not reach its end, so index and lake may differ: run `make rebuild`")
         self._clock.lap("look")
 
     def land(self) -> None:
         """Land micro-batches until nothing is left."""
-        while (found := _next_batch(self._plans, self._settings)) is not None:
-            batch, again = found
-            landed = _land(self._spark(), self._settings, batch, again)
-            self._plans.mark_done(batch, landed)
-            self._report.batches += 1
-            self._report.events_landed += landed.events
-            self._report.misfits += landed.misfits
-            self._clock.lap("land")
-            self._say(f"landed {landed.events:,} events in micro-batch {batch.number}")
+        while (done := self.land_next()) is not None:
+            number, landed = done
+            self.say(f"landed {landed.events:,} events in micro-batch {number}")
+
+    def land_next(self) -> tuple[int, Landed] | None:
+        """Land one micro-batch; its number and what it brought, None where nothing is left."""
+        found = _next_batch(self.plans, self._settings)
+        if found is None:
+            return None
+        batch, again = found
+        landed = _land(self.spark(), self._settings, batch, again)
+        self.plans.mark_done(batch, landed)
+        self.report.batches += 1
+        self.report.events_landed += landed.events
+        self.report.misfits += landed.misfits
+        self._clock.lap("land")
+        return batch.number, landed
 
     def profile(self, rebuild: bool) -> None:
         """Bring profiles and index up to what has landed; on a rebuild, show the new index."""
-        through = self._plans.last_done
-        target = self._shown
+        through = self.plans.last_done
+        target = self.shown
         if rebuild and through:
-            self._lake.put_json(REBUILDING, {"since": datetime.now(UTC).isoformat(timespec="seconds")})
-            target = self._index.create()
-        due = _due(self._plans, self._state, target, rebuild)
+            self.lake.put_json(REBUILDING, {"since": datetime.now(UTC).isoformat(timespec="seconds")})
+            target = self.index.create()
+        due = _due(self.plans, self.state, target, rebuild)
         if not due:
             return
-        work = Work(through, self._segments, datetime.now(UTC), target, rebuild)
-        results = _profile(self._spark(), self._settings, sorted(due), work)
+        work = Work(through, self.segments, datetime.now(UTC), target, rebuild)
+        results = profile_buckets(self.spark(), self._settings, sorted(due), work)
         self._clock.lap("profile")
         failures = {result.bucket: result.index_error for result in results if result.index_error}
-        report, state = self._report, self._state
+        report, state = self.report, self.state
         report.index_error = next(iter(failures.values()), report.index_error)
-        report.profiles_updated = sum(result.updated for result in results)
-        report.profiles_indexed = sum(result.indexed for result in results)
-        report.objects_joined = sum(result.joined for result in results)
-        state |= {"through_batch": through, "segments": self._segments.as_json()}
+        report.profiles_updated += sum(result.updated for result in results)
+        indexed = sum(result.indexed for result in results)
+        report.profiles_indexed += indexed
+        report.objects_joined += sum(result.joined for result in results)
+        state |= {"through_batch": through, "segments": self.segments.as_json()}
         state["buckets"] |= {f"{result.bucket:02d}": result.totals for result in results}
         if target is None:
             state["behind"] = sorted(due | set(state["behind"]))
         elif not rebuild:
             state |= {"index": target.key, "behind": sorted(failures)}
-        self._lake.put_json(STATE, state)
-        self._say(f"{report.profiles_updated:,} profiles updated, {report.profiles_indexed:,} indexed")
+        self.lake.put_json(STATE, state)
+        self.tidy(0 if target is None else through)
+        self.say(f"{sum(result.updated for result in results):,} profiles updated, {indexed:,} indexed")
         if target:
-            self._index.refresh(target)
+            self.index.refresh(target)
             if rebuild and not failures:
                 self._show(target)
             self._clock.lap("show")
 
+    def tidy(self, through: int) -> None:
+        """Sum up micro-batches that profiles and index have, once there are many."""
+        if len(self.plans) > MOST_BATCHES:
+            self.plans.sum_up(through)
+
     def finish(self) -> Report:
         """What was done, and what all profiles add up to."""
-        self._report.add_totals(self._state["buckets"].values(), self._segments.version)
+        self.report.add_totals(self.state["buckets"].values(), self.segments.version)
         self._clock.lap("finish")
-        self._report.seconds, self._report.seconds_by_stage = self._clock.total(), self._clock.laps
-        self._report.events_per_second = round(self._report.events_landed / self._report.seconds, 1)
-        return self._report
+        self.report.seconds, self.report.seconds_by_stage = self._clock.total(), self._clock.laps
+        self.report.events_per_second = round(self.report.events_landed / self.report.seconds, 1)
+        return self.report
 
-    def _spark(self) -> Cluster:
+    def spark(self) -> Cluster:
         if self._cluster is None:
-            self._say(f"starting Spark on {self._settings.spark_master}")
+            self.say(f"starting Spark on {self._settings.spark_master}")
             log = self._settings.reports / "process-spark.log"
             self._cluster = self._stack.enter_context(cluster(self._settings, log, self._progress))
             self._clock.lap("start_spark")
         return self._cluster
 
     def _show(self, target: Target) -> None:
-        customers = sum(totals["customers"] for totals in self._state["buckets"].values())
-        found = self._index.count(target)
+        customers = sum(totals["customers"] for totals in self.state["buckets"].values())
+        found = self.index.count(target)
         if found != customers:
             raise ProcessError(
                 f"The new index has {found:,} profiles and the lake {customers:,}; readers still see the old one.\n"
                 "Did another run write at the same time? Run `make rebuild` again."
             )
-        for name in self._index.show(target):
-            for marker in self._lake.sizes(f"_state/indexed/{name}."):
-                self._lake.remove(marker)
-        self._lake.put_json(STATE, {**self._state, "index": target.key, "behind": []})
-        self._lake.remove(REBUILDING)
-        self._say(f"readers of {ALIAS} now see {target.name}")
+        for name in self.index.show(target):
+            for marker in self.lake.sizes(f"_state/indexed/{name}."):
+                self.lake.remove(marker)
+        self.lake.put_json(STATE, {**self.state, "index": target.key, "behind": []})
+        self.lake.remove(REBUILDING)
+        self.say(f"readers of {ALIAS} now see {target.name}")
 
 
 def _check_buckets(plans: Plans, settings: Settings) -> None:
@@ -211,34 +245,37 @@ def _land(spark: Cluster, settings: Settings, batch: Batch, again: bool) -> Land
     parts = (
         spark.context.parallelize(pieces, max(1, len(pieces)))
         .flatMap(partial(read_split, settings))
-        # The dead letters travel with the first group: the driver publishes them.
-        .partitionBy(groups, lambda bucket: 0 if bucket == MISFITS else bucket % groups)
+        # Notes travel with the first group to the driver, which publishes the dead letters in them.
+        .partitionBy(groups, lambda bucket: 0 if bucket == NOTES else bucket % groups)
     )
 
     def land(pairs: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Any]]:
         found: dict[int, list[bytes]] = {}
         for bucket, part in pairs:
             found.setdefault(bucket, []).append(part)
-        for text in found.pop(MISFITS, []):
-            yield MISFITS, json.loads(text)
+        for text in found.pop(NOTES, []):
+            yield NOTES, json.loads(text)
         lake = Lake(settings)
         for bucket, data in found.items():
             yield bucket, land_bucket(lake, batch.number, bucket, data)
 
     counts: dict[int, int] = {}
     letters: list[tuple[str, str]] = []
+    oldest: list[int] = []
     for bucket, result in spark.run(parts.mapPartitions(land), f"micro-batch {batch.number}", len(pieces) + groups):
-        if bucket == MISFITS:
-            letters.extend((key, value) for key, value in result)
+        if bucket == NOTES:
+            letters.extend((key, value) for key, value in result["letters"])
+            oldest.extend([result["oldest_ms"]] if result["oldest_ms"] else [])
         else:
             counts[bucket] = result
     if letters:
         servers = settings.bootstrap_servers
         send_dead_letters(servers, unsent(servers, letters) if again else letters)
-    return Landed(sum(counts.values()), len(letters), counts)
+    return Landed(sum(counts.values()), len(letters), counts, min(oldest, default=None))
 
 
-def _profile(spark: Cluster, settings: Settings, buckets: list[int], work: Work) -> list[BucketResult]:
+def profile_buckets(spark: Cluster, settings: Settings, buckets: list[int], work: Work) -> list[BucketResult]:
+    """`profile_bucket` for some buckets on the cluster."""
     groups = min(len(buckets), 4 * spark.cores)
 
     def profile(numbers: Iterable[int]) -> Iterator[BucketResult]:
@@ -249,6 +286,20 @@ def _profile(spark: Cluster, settings: Settings, buckets: list[int], work: Work)
 
     tasks = spark.context.parallelize(buckets, groups).mapPartitions(profile)
     return cast("list[BucketResult]", spark.run(tasks, "profiles", groups))
+
+
+def show_buckets(
+    spark: Cluster, settings: Settings, target: Target, buckets: list[int], work: Work
+) -> tuple[int, str | None]:
+    """`show_fresh` for some buckets on the cluster: how many customers were indexed, and what was refused."""
+    groups = min(len(buckets), spark.cores)
+
+    def show(numbers: Iterable[int]) -> Iterator[tuple[int, str | None]]:
+        yield show_fresh(Lake(settings), Index(settings), target, list(numbers), work)
+
+    tasks = spark.context.parallelize(buckets, groups).mapPartitions(show)
+    results = cast("list[tuple[int, str | None]]", spark.run(tasks, "index", groups))
+    return sum(count for count, _ in results), next((error for _, error in results if error), None)
 
 
 class _Clock:

@@ -125,6 +125,9 @@ def cluster(settings: Settings, log: Path, progress: Progress) -> Iterator[Clust
         "spark.python.worker.reuse": "true",
         "spark.locality.wait": "0",
         "spark.ui.showConsoleProgress": "false",
+        # A stream runs for months: Spark is to forget the jobs of its batches, and their shuffled files.
+        **dict.fromkeys(("spark.ui.retainedJobs", "spark.ui.retainedStages", "spark.ui.retainedTasks"), "100"),
+        "spark.cleaner.periodicGC.interval": "2min",
     }.items():
         conf.set(key, value)
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,8 @@ class Settings:
     buckets: int
     batch_events: int
     """Events in a micro-batch at the most: what bounds memory."""
+    stream_interval_s: float
+    """From the beginning of one micro-batch of a stream to that of the next, at the least."""
     reports: Path
 
     @classmethod
@@ -69,6 +72,13 @@ class Settings:
                 return default
             return int(given)
 
+        def seconds(name: str, default: float) -> float:
+            given = text(name, str(default))
+            if not re.fullmatch(r"\d+(\.\d+)?", given) or not float(given):
+                problems.append(f"{name}={given} is not a number of seconds above 0")
+                return default
+            return float(given)
+
         home = Path(text("STACK_HOME", ".stack"))
         archives = Path(text("SPARK_CLASS_ARCHIVES", text("STACK_DIST", str(home / "dist")))).resolve()
         settings = cls(
@@ -90,6 +100,7 @@ class Settings:
             segments=Path(text("SEGMENTS", str(DEFAULT_FILE))),
             buckets=count("BUCKETS", 32),
             batch_events=count("BATCH_EVENTS", 1_000_000),
+            stream_interval_s=seconds("STREAM_INTERVAL", 2.0),
             reports=Path(text("REPORTS", "reports")),
         )
         if problems:

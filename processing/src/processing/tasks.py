@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -26,17 +26,19 @@ from processing.segments import Segments
 from processing.settings import Settings
 from processing.topic import Split, read
 
-MISFITS = -1
-"""In place of a bucket: dead letters on their way to the driver."""
+NOTES = -1
+"""In place of a bucket: a task's `Notes` on their way to the driver."""
 PASSED_ON = 150_000
 """Events that a task collects before it passes them on."""
 
 
 def read_split(settings: Settings, split: Split) -> Iterator[tuple[int, bytes]]:
-    """The events of a split by bucket as Parquet, and its dead letters as JSON under `MISFITS`."""
+    """The events of a split by bucket as Parquet, and what else there is to say as JSON under `NOTES`."""
+    oldest: int | None = None
     frames: list[pl.DataFrame] = []
     misfits: list[Misfit] = []
-    for offsets, values in read(settings.bootstrap_servers, split):
+    for offsets, values, produced in read(settings.bootstrap_servers, split):
+        oldest = produced if oldest is None else oldest
         events, unfit = parse(values, split.partition, offsets)
         frames.append(events)
         misfits.extend(unfit)
@@ -44,8 +46,7 @@ def read_split(settings: Settings, split: Split) -> Iterator[tuple[int, bytes]]:
             yield from _by_bucket(frames, settings.buckets)
             frames.clear()
     yield from _by_bucket(frames, settings.buckets)
-    if misfits:
-        yield MISFITS, json.dumps([_dead_letter(misfit) for misfit in misfits]).encode()
+    yield NOTES, json.dumps({"oldest_ms": oldest, "letters": [_dead_letter(misfit) for misfit in misfits]}).encode()
 
 
 def _by_bucket(frames: list[pl.DataFrame], buckets: int) -> Iterator[tuple[int, bytes]]:
@@ -147,6 +148,31 @@ def profile_bucket(lake: Objects, index: Index | None, bucket: int, work: Work) 
                 indexed = wanted.height
     joined = archive.join_small(profiled)
     return BucketResult(bucket, updated, indexed, error, joined, totals(profiles))
+
+
+def show_fresh(
+    lake: Objects, index: Index, target: Target, buckets: Sequence[int], work: Work
+) -> tuple[int, str | None]:
+    """Index the customers who have events in the newest batch, ahead of their profiles in the lake.
+
+    A stream does this for every batch, and `profile_bucket` for some buckets at a time: the documents
+    are the same, and have the same version, so neither undoes what the other has done.
+
+    Returns:
+        How many customers there were, and what Elasticsearch refused.
+    """
+    found = []
+    for bucket in buckets:
+        archive = Archive(lake, bucket)
+        pieces = archive.pieces(work.through)
+        touched = archive.users([piece for piece in pieces if piece.last == work.through])
+        found.append(archive.events_of(pieces, touched))
+    profiles = build_profiles(pl.concat(found), work.segments, work.generated_at)
+    try:
+        index.put(target, profiles, work.through)
+    except ProcessError as refused:
+        return profiles.height, str(refused)
+    return profiles.height, None
 
 
 def read_profiles(lake: Objects, bucket: int) -> tuple[pl.DataFrame, str | None, int]:

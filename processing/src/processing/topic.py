@@ -85,8 +85,10 @@ def splits(ranges: dict[int, Range], most: int) -> list[Split]:
 
 def read(
     bootstrap_servers: str, split: Split, topic: Topic = RAW_EVENTS
-) -> Iterator[tuple[list[int], list[bytes | None]]]:
+) -> Iterator[tuple[list[int], list[bytes | None], int]]:
     """Offsets and values of every committed message in a split, in order, some thousands at a time.
+
+    The third of each part is when its first message was produced, in milliseconds since 1970.
 
     Transaction markers take up offsets without being messages, so the end is known by a message
     beyond it, or by the end of the partition.
@@ -98,14 +100,14 @@ def read(
     try:
         consumer.assign([TopicPartition(topic.name, split.partition, split.begin)])
         while True:
-            messages = consumer.consume(FETCH, timeout=0.2) or consumer.consume(1, timeout=STALL_S)
+            messages = consumer.consume(FETCH, timeout=0.05) or consumer.consume(1, timeout=STALL_S)
             if not messages:
                 raise ProcessError(
                     f"Kafka on {bootstrap_servers} sent nothing of {split} for {STALL_S:.0f} s. Run `make status`."
                 )
             offsets: list[int] = []
             values: list[bytes | None] = []
-            reached = False
+            reached, produced = False, 0
             for message in messages:
                 failure = message.error()
                 offset = message.offset()
@@ -113,6 +115,7 @@ def read(
                     if offset >= split.end:
                         reached = True
                         break
+                    produced = produced if offsets else message.timestamp()[1]
                     offsets.append(offset)
                     values.append(message.value())
                 elif failure is None or failure.code() == KafkaError._PARTITION_EOF:
@@ -122,7 +125,7 @@ def read(
                 elif not failure.retriable():
                     raise KafkaException(failure)
             if offsets:
-                yield offsets, values
+                yield offsets, values, produced
             if reached:
                 return
     finally:
@@ -134,7 +137,7 @@ def unsent(bootstrap_servers: str, letters: list[tuple[str, str]]) -> list[tuple
     published: set[bytes | None] = set()
     for partition, (begin, end) in held(bootstrap_servers, DEAD_LETTERS).items():
         if begin < end:
-            for _, values in read(bootstrap_servers, Split(partition, begin, end), DEAD_LETTERS):
+            for _, values, _ in read(bootstrap_servers, Split(partition, begin, end), DEAD_LETTERS):
                 published.update(values)
     return [(place, letter) for place, letter in letters if letter.encode() not in published]
 
