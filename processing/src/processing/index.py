@@ -83,7 +83,7 @@ class Index:
     def __init__(self, settings: Settings) -> None:
         self._url = settings.elasticsearch_url
         auth = ("elastic", settings.elasticsearch_password) if settings.elasticsearch_password else None
-        self._client = Elasticsearch(
+        self.client = Elasticsearch(
             self._url, basic_auth=auth, request_timeout=60, retry_on_timeout=True, max_retries=3
         )
 
@@ -94,11 +94,11 @@ class Index:
             IndexAway: Elasticsearch does not answer.
             ProcessError: it refuses.
         """
-        with self._telling():
-            self._client.indices.put_index_template(name=ALIAS, body=TEMPLATE)
+        with self.telling():
+            self.client.indices.put_index_template(name=ALIAS, body=TEMPLATE)
             # 400: another run has made it in the meantime.
             return self._shown() or self._make(
-                self._client.options(ignore_status=400), aliases={ALIAS: {}}, mappings=_COMPLETE
+                self.client.options(ignore_status=400), aliases={ALIAS: {}}, mappings=_COMPLETE
             )
 
     def set_accounts(self, settings: Settings) -> list[str]:
@@ -109,45 +109,45 @@ class Index:
             ProcessError: it refuses, or has no accounts at all.
         """
         made = []
-        with self._telling():
+        with self.telling():
             if settings.reader_password:
                 privileges = ["read", "view_index_metadata", "monitor"]
-                self._client.security.put_role(
+                self.client.security.put_role(
                     name=READER,
                     cluster=["monitor"],
                     indices=[{"names": [ALIAS, f"{ALIAS}-*"], "privileges": privileges}],
                 )
-                self._client.security.put_user(username=READER, password=settings.reader_password, roles=[READER])
+                self.client.security.put_user(username=READER, password=settings.reader_password, roles=[READER])
                 made.append(READER)
             if settings.kibana_password:
-                self._client.security.change_password(username="kibana_system", password=settings.kibana_password)
+                self.client.security.change_password(username="kibana_system", password=settings.kibana_password)
                 made.append("kibana_system")
         return made
 
     def create(self) -> Target:
         """A new index beside the others, which no reader sees; half-filled ones of earlier attempts go."""
-        with self._telling():
+        with self.telling():
             complete = self._complete()
             for found in self._all():
                 if found not in complete:
-                    self._client.indices.delete(index=found.name)
+                    self.client.indices.delete(index=found.name)
             # Nobody looks at it before it is full, so its segments need not be searchable meanwhile.
-            return self._make(self._client, settings={"refresh_interval": "-1"})
+            return self._make(self.client, settings={"refresh_interval": "-1"})
 
     def show(self, target: Target) -> list[str]:
         """Put a filled index behind the alias, in one step; returns the names of those removed.
 
         The one that was shown until now is kept, for `restore`; older ones go.
         """
-        with self._telling():
+        with self.telling():
             before = self._shown()
-            self._client.indices.put_settings(index=target.name, settings={"refresh_interval": None})
-            self._client.indices.put_mapping(index=target.name, meta=_COMPLETE["_meta"])
+            self.client.indices.put_settings(index=target.name, settings={"refresh_interval": None})
+            self.client.indices.put_mapping(index=target.name, meta=_COMPLETE["_meta"])
             self._switch(before, target)
             kept = {target.name, before.name if before else ""}
             old = [found.name for found in self._all() if found.name not in kept]
             for name in old:
-                self._client.indices.delete(index=name)
+                self.client.indices.delete(index=name)
             return old
 
     def restore(self) -> tuple[Target, Target]:
@@ -156,7 +156,7 @@ class Index:
         Raises:
             ProcessError: there is none.
         """
-        with self._telling():
+        with self.telling():
             before = self._shown()
             others = [found for found in self._complete() if found != before]
             if before is None or not others:
@@ -177,7 +177,7 @@ class Index:
         actions: list[dict[str, Any]] = [{"add": {"index": target.name, "alias": ALIAS}}]
         if before:
             actions.insert(0, {"remove": {"index": before.name, "alias": ALIAS, "must_exist": True}})
-        self._client.indices.update_aliases(actions=actions)
+        self.client.indices.update_aliases(actions=actions)
 
     def _shown(self) -> Target | None:
         return next(iter(self._targets(ALIAS)), None)
@@ -186,11 +186,11 @@ class Index:
         return self._targets(f"{ALIAS}-*")
 
     def _complete(self) -> list[Target]:
-        mappings = self._client.indices.get_mapping(index=f"{ALIAS}-*").body
+        mappings = self.client.indices.get_mapping(index=f"{ALIAS}-*").body
         return [found for found in self._all() if mappings[found.name]["mappings"].get("_meta", {}).get("complete")]
 
     def _targets(self, expression: str) -> list[Target]:
-        found = self._client.options(ignore_status=404).indices.get_settings(index=expression, name="index.uuid").body
+        found = self.client.options(ignore_status=404).indices.get_settings(index=expression, name="index.uuid").body
         if "error" in found:
             return []
         return [Target(name, entry["settings"]["index"]["uuid"]) for name, entry in sorted(found.items())]
@@ -207,7 +207,7 @@ class Index:
             IndexAway: Elasticsearch does not answer.
             ProcessError: any document was refused; names the index and the reason.
         """
-        with self._telling():
+        with self.telling():
             for begin in range(0, profiles.height, BULK_DOCUMENTS):
                 self._bulk(target.name, to_ndjson(profiles[begin : begin + BULK_DOCUMENTS], version))
 
@@ -215,7 +215,7 @@ class Index:
         waited, pause = 0.0, 0.5
         while True:
             try:
-                answer = self._client.perform_request(
+                answer = self.client.perform_request(
                     "POST",
                     f"/{index}/_bulk?filter_path=errors,items.*.status,items.*.error.reason,items.*.error.type",
                     headers={"content-type": "application/x-ndjson", "accept": "application/json"},
@@ -244,18 +244,18 @@ class Index:
 
     def refresh(self, target: Target) -> None:
         """Make what was indexed visible to searches."""
-        with self._telling():
-            self._client.indices.refresh(index=target.name)
+        with self.telling():
+            self.client.indices.refresh(index=target.name)
 
     def count(self, target: Target) -> int:
         """How many profiles a search finds."""
-        with self._telling():
-            return int(self._client.count(index=target.name)["count"])
+        with self.telling():
+            return int(self.client.count(index=target.name)["count"])
 
     def best(self, count: int) -> list[dict[str, Any]]:
         """The profiles with the highest revenue, highest first."""
-        with self._telling():
-            answer = self._client.search(
+        with self.telling():
+            answer = self.client.search(
                 index=ALIAS,
                 size=count,
                 sort=[{"total_revenue": "desc"}, {"user_id": "asc"}],
@@ -265,13 +265,13 @@ class Index:
 
     def find(self, user_id: str) -> dict[str, Any] | None:
         """One customer's profile; None where there is none."""
-        with self._telling():
-            answer = self._client.options(ignore_status=404).get(index=ALIAS, id=user_id)
+        with self.telling():
+            answer = self.client.options(ignore_status=404).get(index=ALIAS, id=user_id)
         found: dict[str, Any] | None = answer.body.get("_source")
         return found
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def telling(self) -> Iterator[None]:
         """Say what a failure means for the person at the command line."""
         try:
             yield

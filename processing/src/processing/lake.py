@@ -25,6 +25,11 @@ def profile_object(bucket: int) -> str:
     return f"customer_profiles/bucket={bucket:02d}/profiles.parquet"
 
 
+def metrics_object(bucket: int) -> str:
+    """The name of the counts of one bucket's events."""
+    return f"event_metrics/bucket={bucket:02d}/metrics.parquet"
+
+
 class Objects(ABC):
     """Named objects, each written and replaced as a whole."""
 

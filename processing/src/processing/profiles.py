@@ -52,11 +52,13 @@ def build_profiles(events: pl.DataFrame, segments: Segments, generated_at: datet
         `favorite_brand` the most frequent `category_code` and `brand` of all events, of equally
         frequent ones the alphabetically first, null where the customer has none.
     """
+    return build_from_distinct(drop_repeats(events), segments, generated_at)
+
+
+def build_from_distinct(events: pl.DataFrame, segments: Segments, generated_at: datetime) -> pl.DataFrame:
+    """`build_profiles` of events that `drop_repeats` has been through; needs no `event_id`."""
     return (
-        events.pipe(drop_repeats)
-        # A third of the memory, and of no further use.
-        .drop("event_id")
-        .pipe(_summarise)
+        events.pipe(_summarise)
         .with_columns(segments.assign())
         .with_columns(
             pl.lit(generated_at).cast(pl.Datetime("us", "UTC")).alias("profile_generated_at"),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, cast
 
+from processing.charts import Charts
 from processing.errors import ProcessError
 from processing.index import ALIAS, Index, IndexAway, Target
 from processing.lake import Lake
@@ -56,7 +57,11 @@ def process(settings: Settings, segments: Segments, say: Say, progress: Progress
         run.look(rebuild)
         run.land()
         run.profile(rebuild)
-    return run.finish()
+        report = run.finish()
+        if report.batches or report.profiles_updated or report.profiles_indexed:
+            numbers = {"events": report.events_landed, "customers": report.profiles_updated, "misfits": report.misfits}
+            run.chart_run("rebuild" if rebuild else "process", {**numbers, "seconds": report.seconds})
+    return report
 
 
 class Run:
@@ -80,6 +85,7 @@ class Run:
         self._progress = progress
         self._stack = stack
         self._cluster: Cluster | None = None
+        self._charts: Charts | None = None
         self._clock = _Clock()
         self.report = Report()
         self.lake = Lake(settings)
@@ -164,6 +170,29 @@ class Run:
             if rebuild and not failures:
                 self._show(target)
             self._clock.lap("show")
+        self.chart(result.bucket for result in results)
+        self._clock.lap("chart")
+
+    def chart(self, changed: Iterable[int]) -> None:
+        """Bring the indices of dashboards up to the lake; where that fails, the next run does it."""
+        if self.shown is None:
+            return
+        try:
+            if self._charts is None:
+                self._charts = Charts(self.lake, self.index, self._settings.bootstrap_servers)
+                self._charts.ensure()
+            self._charts.update_metrics(range(self._settings.buckets), changed)
+            self._charts.update_rejected()
+        except ProcessError as error:
+            self.say(f"The dashboards are behind: {str(error).splitlines()[0]}")
+
+    def chart_run(self, kind: str, numbers: Mapping[str, Any]) -> None:
+        """Leave one document about a run or a micro-batch for the dashboards."""
+        if self._charts:
+            try:
+                self._charts.add_run(datetime.now(UTC), kind, numbers)
+            except ProcessError as error:
+                self.say(f"The dashboards lack this: {str(error).splitlines()[0]}")
 
     def tidy(self, through: int) -> None:
         """Sum up micro-batches that profiles and index have, once there are many."""

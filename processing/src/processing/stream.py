@@ -33,7 +33,7 @@ from processing.topic import held
 
 SETTLE_S = 60.0
 """How far the lake's profiles may be behind the index, about."""
-KEEP_STATE_S = 10.0
+KEEP_STATE_S = 15.0
 FRESH_EVENTS = 100_000
 """Above so many events in a batch the way by the lake's profiles is the faster one."""
 REMEMBERED = 1_000
@@ -127,6 +127,8 @@ class _Stream:
         self._since: dict[int, int] = {}
         """Buckets whose profiles are behind, the longest behind first, and the first batch that they lack."""
         self._kept = time.monotonic()
+        self._counted: set[int] = set()
+        """Buckets whose events the dashboards have not seen yet."""
         self._done: list[MicroBatch] = []
 
     def step(self) -> None:
@@ -160,6 +162,7 @@ class _Stream:
             error=error,
         )
         self._done = [*self._done[-REMEMBERED + 1 :], done]
+        self._run.chart_run("stream", asdict(done))
         self._tell(done)
 
     def _show(self, number: int, landed: Landed) -> tuple[int, str | None]:
@@ -198,6 +201,7 @@ class _Stream:
         results = profile_buckets(run.spark(), self._settings, buckets, work)
         for result in results:
             since = self._since.pop(result.bucket, work.through)
+            self._counted.add(result.bucket)
             run.state["buckets"][f"{result.bucket:02d}"] = result.totals
             run.report.profiles_updated += result.updated
             if result.index_error or run.shown is None:
@@ -214,6 +218,8 @@ class _Stream:
             run.state["index"] = run.shown.key
         run.lake.put_json(STATE, run.state)
         run.tidy(through)
+        run.chart(self._counted)
+        self._counted.clear()
         self.write()
         self._kept = time.monotonic()
 

@@ -19,9 +19,10 @@ from contracts import BREAKS_CONTRACT, RAW_EVENTS, DeadLetter
 from processing.archive import Archive
 from processing.errors import ProcessError
 from processing.index import Index, Target
-from processing.lake import Objects, profile_object, to_parquet
+from processing.lake import Objects, metrics_object, profile_object, to_parquet
+from processing.metrics import add_metrics, count_events
 from processing.parse import Misfit, bucket_numbers, parse
-from processing.profiles import PROFILE_SCHEMA, build_profiles
+from processing.profiles import PROFILE_SCHEMA, build_from_distinct, build_profiles, drop_repeats
 from processing.segments import Segments
 from processing.settings import Settings
 from processing.topic import Split, read
@@ -121,13 +122,17 @@ def profile_bucket(lake: Objects, index: Index | None, bucket: int, work: Work) 
     if fresh:
         touched = archive.users(fresh)
         updated = len(touched)
-        built = (build_profiles(part, work.segments, work.generated_at) for part in archive.slices(pieces, touched))
+        counted: list[pl.DataFrame] = []
         others = profiles.join(touched.to_frame(), on="user_id", how="anti")
-        profiles = pl.concat([others, *built])
+        profiles = pl.concat([others, *_built(archive.slices(pieces, touched), work, counted)])
         if others.height:
             # Otherwise they are in order, as slices are, and sorting would only hold all of them twice.
             profiles = profiles.sort("user_id")
+            for part in archive.slices(pieces, others["user_id"]):
+                counted.append(count_events(drop_repeats(part), others))  # noqa: PERF401 - one slice at a time
         profiled = fresh[-1].last
+        # First, so that it is never older than the profiles: those say whether there is something to do.
+        lake.put(metrics_object(bucket), to_parquet(add_metrics(counted), {"through_batch": str(profiled)}))
         data = to_parquet(profiles, {"through_batch": str(profiled)})
         lake.put(profile_object(bucket), data, {"If-Match": tag} if tag else {"If-None-Match": "*"})
     indexed, error = 0, None
@@ -148,6 +153,16 @@ def profile_bucket(lake: Objects, index: Index | None, bucket: int, work: Work) 
                 indexed = wanted.height
     joined = archive.join_small(profiled)
     return BucketResult(bucket, updated, indexed, error, joined, totals(profiles))
+
+
+def _built(slices: Iterable[pl.DataFrame], work: Work, counted: list[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The profiles of each slice; what its events add up to goes to `counted`."""
+    for part in slices:
+        # The identities are a third of the memory, and of no further use.
+        distinct = drop_repeats(part).drop("event_id")
+        profiles = build_from_distinct(distinct, work.segments, work.generated_at)
+        counted.append(count_events(distinct, profiles))
+        yield profiles
 
 
 def show_fresh(

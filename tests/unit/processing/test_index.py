@@ -70,7 +70,7 @@ def test_what_became_of_each_document_decides(
     slept: list[float] = []
     index = Index(Settings.from_env({"MINIO_ROOT_USER": "u", "MINIO_ROOT_PASSWORD": "p"}))
     asked = SimpleNamespace(perform_request=lambda *_, **__: SimpleNamespace(body=next(left)))
-    monkeypatch.setattr(index, "_client", asked)
+    monkeypatch.setattr(index, "client", asked)
     monkeypatch.setattr("processing.index.time.sleep", slept.append)
     profiles = build_profiles(events(event()), read_segments(), datetime(2026, 1, 1, tzinfo=UTC))
     put = partial(index.put, Target("customer_profiles-000007", "u"), profiles, 1)
@@ -92,7 +92,7 @@ def test_readers_may_look_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> N
     keys = {"MINIO_ROOT_USER": "a", "MINIO_ROOT_PASSWORD": "b"}
     settings = Settings.from_env(keys)
     index = Index(settings)
-    monkeypatch.setattr(index, "_client", SimpleNamespace(security=security))
+    monkeypatch.setattr(index, "client", SimpleNamespace(security=security))
     # The native stack has no accounts.
     assert index.set_accounts(settings) == []
     assert said == {}
