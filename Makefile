@@ -25,17 +25,19 @@ SERVERS := ./scripts/compose.sh
 INGESTION := ./scripts/compose.sh run ingestion
 PROCESSING := ./scripts/compose.sh run processing
 SAMPLE := ./scripts/compose.sh sample
+DASHBOARD := ./scripts/compose.sh dashboard
 else
 STACK_READY := $(READY)
 SERVERS := $(PY) -m stack
 INGESTION := $(PY) -m ingestion
 PROCESSING = $(WITH_JAVA) $(PY) -m processing
 SAMPLE := $(PY) scripts/make_sample.py
+DASHBOARD := $(PY) -m dashboards serve
 endif
 # Spark's driver needs the Java that suits Spark, which need not be the one on the PATH.
 WITH_JAVA = JAVA_HOME="$$($(PY) stack/jvm.py --home spark)"
 
-.PHONY: help demo setup up down status logs clean scale spark-jars sample dataset ingest dead-letters replay process stream replay-live rebuild restore-index summary profile bench-ingest bench-process test test-compose lint format lock
+.PHONY: help demo setup up down status logs clean scale spark-jars sample dataset ingest dead-letters replay process stream replay-live rebuild restore-index summary profile dashboard report bench-ingest bench-process test test-compose lint format lock
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} \
@@ -109,6 +111,13 @@ summary: $(STACK_READY) ## What all profiles add up to, the best customers and w
 
 profile: $(STACK_READY) ## One customer's profile: ID=1515915625519388267 [FROM=lake]; says so if lake and index differ
 	@$(PROCESSING) profile "$(or $(ID),$(error Name a customer: make profile ID=…))" $(if $(FROM),--from "$(FROM)")
+
+##@ Dashboards
+dashboard: $(STACK_READY) ## The page with all charts on http://127.0.0.1:8050 until Ctrl-C; in containers, where Kibana is
+	@$(DASHBOARD)
+
+report: $(READY) ## The charts as one HTML file and as PNGs, in reports/
+	@$(PY) -m dashboards report
 
 ##@ Development
 test: $(READY) ## All tests, on servers of their own [TESTS=tests/unit]

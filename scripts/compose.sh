@@ -14,7 +14,7 @@ source scripts/lib/platform.sh
 usage() {
   cat <<'TEXT'
 usage: scripts/compose.sh up | down | status | clean [--yes] | logs [SERVER] [--follow]
-       scripts/compose.sh run ingestion|processing ARGUMENT… | sample ARGUMENT…
+       scripts/compose.sh run ingestion|processing ARGUMENT… | sample ARGUMENT… | dashboard
 
 COMPOSE_FILE names other files than docker-compose.yml (and docker-compose.codespaces.yml in a Codespace).
 TEXT
@@ -63,6 +63,16 @@ run() {
   PIPELINE_USER="$(id -u):$(id -g)" compose --progress quiet run "${options[@]}" "$service" "$@"
 }
 
+# Kibana is the one that shows dashboards in containers.
+dashboard() {
+  local port
+  if [[ -z $(compose ps --quiet kibana) ]]; then
+    die "Kibana does not run: COMPOSE_PROFILES=kibana in .env starts it with make up (768 MB). Without containers, make dashboard shows a page of its own: STACK=native"
+  fi
+  port=$(env_get KIBANA_PORT)
+  log "dashboards: http://127.0.0.1:${port:-5601}/app/dashboards (account elastic, its ELASTIC_PASSWORD is in .env)"
+}
+
 status() {
   local ids=()
   compose ps --all
@@ -95,7 +105,7 @@ logs() {
 
 main() {
   case ${1:-} in
-    up | run | sample | status | clean | logs) "$@" ;;
+    up | run | sample | dashboard | status | clean | logs) "$@" ;;
     down) compose --profile '*' down --remove-orphans ;;
     -h | --help) usage ;;
     *)

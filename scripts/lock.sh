@@ -6,10 +6,11 @@ cd "$(dirname "$0")/.."
 uv=(.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate)
 ours=(--no-emit-package customer-profiles-contracts
   --no-emit-package customer-profiles-ingestion
-  --no-emit-package customer-profiles-processing)
+  --no-emit-package customer-profiles-processing
+  --no-emit-package customer-profiles-dashboards)
 
 "${uv[@]}" "${ours[@]}" "$@" contracts/pyproject.toml ingestion/pyproject.toml processing/pyproject.toml \
-  --group pyproject.toml:stack --group pyproject.toml:scripts --group pyproject.toml:build --group pyproject.toml:dev \
+  dashboards/pyproject.toml --group pyproject.toml:stack --group pyproject.toml:scripts --group pyproject.toml:build --group pyproject.toml:dev \
   --output-file requirements.lock
 # What goes into an image: the same versions, and nothing that the application does not need.
 for application in ingestion processing; do

@@ -135,7 +135,7 @@ advice() {
 ensure_venv() {
   local python wanted
   python=$(find_python)
-  wanted=$(cat requirements.lock contracts/pyproject.toml ingestion/pyproject.toml processing/pyproject.toml |
+  wanted=$(cat requirements.lock contracts/pyproject.toml ingestion/pyproject.toml processing/pyproject.toml dashboards/pyproject.toml |
     "$python" -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())')
   if [[ -f .venv/.lock ]] && [[ $(cat .venv/.lock) == "$wanted $PWD" ]] && .venv/bin/python -c '' 2>/dev/null; then
     return
@@ -149,6 +149,6 @@ ensure_venv() {
     --require-hashes -r requirements.lock ||
     die "the Python packages could not be installed; mend what pip names above (the network, the disk) and run make setup again"
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps \
-    -e contracts -e ingestion -e processing
+    -e contracts -e ingestion -e processing -e dashboards
   printf '%s %s' "$wanted" "$PWD" >.venv/.lock
 }

@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from contracts import bucket_of
+from processing.charts import Charts
 from processing.errors import ProcessError
 from processing.index import READER, Index, documents
 from processing.lake import Lake
@@ -93,6 +94,7 @@ def set_up(settings: Settings, console: Console) -> int:
     Lake(settings).ensure()
     index = Index(settings)
     index.ensure()
+    Charts(Lake(settings), index, settings.bootstrap_servers).ensure()
     made = index.set_accounts(settings)
     console.print(f"The lake and the index are there{', and the accounts ' + ', '.join(made) if made else ''}")
     return 0
@@ -245,6 +247,7 @@ def show_summary(settings: Settings, console: Console) -> int:
     for what, where in (
         ("one profile", f"make profile ID={best[0]['user_id'] if best else '…'}"),
         ("by curl", f"curl {user}'{url}/customer_profiles/_search?q=customer_segment:%22High+Value%22&pretty'"),
+        ("dashboards", "make dashboard"),
         ("what runs", "make status"),
     ):
         console.print(f"  {what:<12} {where}", markup=False)

@@ -20,14 +20,12 @@ import polars as pl
 
 from contracts import DEAD_LETTERS, DeadLetter
 from processing.errors import ProcessError
-from processing.index import Index
+from processing.index import CHARTS, Index
 from processing.lake import Objects, metrics_object, to_parquet
 from processing.metrics import DIMENSIONS, METRIC_SCHEMA, add_metrics
 from processing.topic import Split, held, read
 
-METRICS = "event_metrics"
-RUNS = "pipeline_runs"
-REJECTED = "rejected_rows"
+METRICS, RUNS, REJECTED = CHARTS
 OTHER = "(other)"
 """All brands but those with the most events."""
 BRANDS = 20

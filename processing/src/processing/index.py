@@ -19,6 +19,8 @@ from processing.settings import Settings
 ALIAS = "customer_profiles"
 READER = "profiles-reader"
 """The account of those who look at profiles and change nothing, and its role."""
+CHARTS = ("event_metrics", "pipeline_runs", "rejected_rows")
+"""The indices of dashboards beside the profiles: see `processing.charts`."""
 BULK_DOCUMENTS = 5_000
 """About 2.5 MB a request."""
 BUSY_S = 60.0
@@ -115,7 +117,7 @@ class Index:
                 self.client.security.put_role(
                     name=READER,
                     cluster=["monitor"],
-                    indices=[{"names": [ALIAS, f"{ALIAS}-*"], "privileges": privileges}],
+                    indices=[{"names": [ALIAS, f"{ALIAS}-*", *CHARTS], "privileges": privileges}],
                 )
                 self.client.security.put_user(username=READER, password=settings.reader_password, roles=[READER])
                 made.append(READER)
