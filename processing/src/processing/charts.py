@@ -86,7 +86,7 @@ class Charts:
         """One document about a run (`kind` process or rebuild) or a micro-batch (stream)."""
         known = {name: numbers[name] for name in MAPPINGS[RUNS] if numbers.get(name) is not None}
         document = {"time": time.isoformat(timespec="milliseconds"), "kind": kind, **known}
-        self._bulk(RUNS, [(f"{kind} {document['time']}", document)])
+        self._bulk(RUNS, [(f"{kind} {document.get('batch', document['time'])}", document)])
 
     def update_rejected(self) -> None:
         """Count the dead letters that are new in the topic."""

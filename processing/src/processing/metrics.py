@@ -38,7 +38,6 @@ def count_events(events: pl.DataFrame, profiles: pl.DataFrame) -> pl.DataFrame:
     Returns:
         `METRIC_SCHEMA`, in order; may be added up with others by `add_metrics`.
     """
-    newest = events["event_time"].max()
     described = events.join(profiles.select("user_id", "customer_segment"), on="user_id").select(
         "event_time",
         "event_type",
@@ -48,7 +47,7 @@ def count_events(events: pl.DataFrame, profiles: pl.DataFrame) -> pl.DataFrame:
         pl.lit(1, pl.Int64).alias("events"),
         pl.when(pl.col("event_type") == "purchase").then("price").otherwise(0).alias("revenue"),
     )
-    recent = described.filter(pl.col("event_time") > pl.lit(newest) - RECENT)
+    recent = described.filter(pl.col("event_time") > pl.col("event_time").max() - RECENT)
     return add_metrics(
         part.with_columns(pl.lit(name).alias("granularity"), pl.col("event_time").dt.truncate(step).alias("time"))
         for name, step, part in (("day", "1d", described), ("minute", "1m", recent))

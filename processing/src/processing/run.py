@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, cast
@@ -145,6 +145,9 @@ class Run:
             target = self.index.create()
         due = _due(self.plans, self.state, target, rebuild)
         if not due:
+            # A run that was killed between the two left them behind.
+            if target and not self.state.get("charted", True):
+                self.chart([])
             return
         work = Work(through, self.segments, datetime.now(UTC), target, rebuild)
         results = profile_buckets(self.spark(), self._settings, sorted(due), work)
@@ -156,7 +159,7 @@ class Run:
         indexed = sum(result.indexed for result in results)
         report.profiles_indexed += indexed
         report.objects_joined += sum(result.joined for result in results)
-        state |= {"through_batch": through, "segments": self.segments.as_json()}
+        state |= {"through_batch": through, "segments": self.segments.as_json(), "charted": False}
         state["buckets"] |= {f"{result.bucket:02d}": result.totals for result in results}
         if target is None:
             state["behind"] = sorted(due | set(state["behind"]))
@@ -175,24 +178,30 @@ class Run:
 
     def chart(self, changed: Iterable[int]) -> None:
         """Bring the indices of dashboards up to the lake; where that fails, the next run does it."""
-        if self.shown is None:
-            return
-        try:
-            if self._charts is None:
-                self._charts = Charts(self.lake, self.index, self._settings.bootstrap_servers)
-                self._charts.ensure()
-            self._charts.update_metrics(range(self._settings.buckets), changed)
-            self._charts.update_rejected()
-        except ProcessError as error:
-            self.say(f"The dashboards are behind: {str(error).splitlines()[0]}")
+        with self._charting() as charts:
+            if charts:
+                charts.update_metrics(range(self._settings.buckets), changed)
+                charts.update_rejected()
+                self.state["charted"] = True
+                self.lake.put_json(STATE, self.state)
 
     def chart_run(self, kind: str, numbers: Mapping[str, Any]) -> None:
         """Leave one document about a run or a micro-batch for the dashboards."""
-        if self._charts:
-            try:
-                self._charts.add_run(datetime.now(UTC), kind, numbers)
-            except ProcessError as error:
-                self.say(f"The dashboards lack this: {str(error).splitlines()[0]}")
+        with self._charting() as charts:
+            if charts:
+                charts.add_run(datetime.now(UTC), kind, numbers)
+
+    @contextmanager
+    def _charting(self) -> Iterator[Charts | None]:
+        """What fails for the dashboards alone is told, and stops nothing."""
+        try:
+            if self._charts is None and self.shown:
+                charts = Charts(self.lake, self.index, self._settings.bootstrap_servers)
+                charts.ensure()
+                self._charts = charts
+            yield self._charts
+        except ProcessError as error:
+            self.say(f"The dashboards are behind: {str(error).splitlines()[0]}")
 
     def tidy(self, through: int) -> None:
         """Sum up micro-batches that profiles and index have, once there are many."""
@@ -226,7 +235,8 @@ class Run:
         for name in self.index.show(target):
             for marker in self.lake.sizes(f"_state/indexed/{name}."):
                 self.lake.remove(marker)
-        self.lake.put_json(STATE, {**self.state, "index": target.key, "behind": []})
+        self.state |= {"index": target.key, "behind": []}
+        self.lake.put_json(STATE, self.state)
         self.lake.remove(REBUILDING)
         self.say(f"readers of {ALIAS} now see {target.name}")
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,7 +19,7 @@ from polars.testing import assert_frame_equal
 from contracts import COLUMNS, event_id
 from processing import archive
 from processing.errors import Superseded
-from processing.lake import profile_object, to_parquet
+from processing.lake import metrics_object, profile_object, to_parquet
 from processing.parse import EVENT_SCHEMA
 from processing.profiles import PROFILE_SCHEMA
 from processing.segments import read_segments
@@ -95,6 +96,7 @@ def test_incremental_equals_rebuild_equals_oracle(
                 lake.stop_after(None)
             profile_bucket(lake, None, 0, work)
     incremental, _, through = read_profiles(lake, 0)
+    counted = read_metrics(lake)
     result = profile_bucket(lake, None, 0, Work(through, SEGMENTS, BEGIN, None, rebuild=True))
     rebuilt, _, _ = read_profiles(lake, 0)
     assert_frame_equal(incremental, rebuilt, check_exact=True)
@@ -106,6 +108,30 @@ def test_incremental_equals_rebuild_equals_oracle(
     assert ours.columns == [name for name in PROFILE_SCHEMA if name not in RUN_FIELDS]
     types = {name: expected.schema[name] for name in ours.columns}
     assert_frame_equal(ours.cast(dict(types)), expected.select(ours.columns), check_exact=True)
+
+    assert_frame_equal(counted, read_metrics(lake), check_exact=True)
+    days = counted.filter(pl.col("granularity") == "day").drop("granularity")
+    assert days.with_columns(pl.col("time").dt.replace_time_zone(None)).rows() == by_day(tmp_path / "rows.csv", ours)
+
+
+def read_metrics(lake: MemoryLake) -> pl.DataFrame:
+    return pl.read_parquet(lake.objects[metrics_object(0)])
+
+
+def by_day(path: Path, profiles: pl.DataFrame) -> list[tuple[Any, ...]]:
+    """The metrics by day as DuckDB counts them."""
+    connection = duckdb.connect()
+    connection.register("segments", profiles.select("user_id", "customer_segment").to_arrow())
+    return connection.sql(
+        f"""
+        with rows as (select distinct * replace (price::decimal(18, 4) as price) from
+            read_csv('{path}', all_varchar = true, header = true))
+        select date_trunc('day', strptime(event_time, '%Y-%m-%d %H:%M:%S UTC')) as day, event_type,
+            coalesce(split_part(category_code, '.', 1), '(none)') as category, coalesce(brand, '(none)') as brand,
+            customer_segment, count(*), sum(case when event_type = 'purchase' then price else 0 end)::decimal(18, 4)
+        from rows join segments using (user_id) group by all order by all
+        """
+    ).fetchall()
 
 
 def test_a_run_with_nothing_new_writes_nothing() -> None:

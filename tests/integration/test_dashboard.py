@@ -1,0 +1,380 @@
+"""The page in a real browser, on real servers: what it draws is what DuckDB computes from the same rows."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from dashboards.panels import read_panels
+from scripts.make_sample import make_events
+from tests.integration.conftest import Stack, ingest, process, running
+from tests.support import ROOT, oracle
+
+WAIT_S = 60
+PANELS = {panel.name: panel for panel in read_panels()}
+FILTERS = [
+    {},
+    {"segment": "Converting Customer"},
+    {"category": "electronics"},
+    {"category": "(none)", "segment": "Casual Visitor"},
+    {"brand": "(none)"},
+    {"since": "2020-11-01", "until": "2020-12-31"},
+    {"segment": "Interested Shopper", "category": "computers", "since": "2020-10-10", "until": "2021-01-31"},
+]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running(tmp_path_factory.mktemp("stack"), DASHBOARD_PORT=str(free_port())) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def rows(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file whose profiles are in the stack."""
+    path = tmp_path_factory.mktemp("rows") / "events.csv"
+    make_events(12_000, 11).write_csv(path)
+    ingest(stack, path)
+    process(stack)
+    return path
+
+
+@pytest.fixture(scope="module")
+def site(stack: Stack, rows: Path) -> Iterator[str]:
+    """The address of the page."""
+    log = stack.reports.parent / "dashboard.log"
+    with log.open("w") as out:
+        command = [sys.executable, "-m", "dashboards", "serve"]
+        child = subprocess.Popen(command, cwd=ROOT, env=dict(stack.environ), stdout=out, stderr=out)
+    try:
+        deadline = time.monotonic() + WAIT_S
+        while "Ctrl-C ends them" not in log.read_text():
+            assert child.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{stack.environ['DASHBOARD_PORT']}"
+    finally:
+        child.terminate()
+        assert child.wait(WAIT_S) == 0, log.read_text()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    assert found, "The browser tests need Chromium: apt-get install chromium, or any Chrome on the PATH."
+    with sync_playwright() as driver:
+        # Chromium's own sandbox needs rights that containers and root do not have; it sees this page alone.
+        chromium = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser, site: str) -> Iterator[Page]:
+    """A page that fails the test when it complains, or asks anything of any other address."""
+    page = browser.new_page(viewport={"width": 1400, "height": 900}, reduced_motion="reduce")
+    complaints: list[str] = []
+    page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda asked: None if asked.url.startswith((site, "data:")) else complaints.append(asked.url))
+    yield page
+    page.close()
+    assert not complaints
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def get(site: str, path: str) -> Any:
+    with urllib.request.urlopen(f"{site}/{path}", timeout=30) as answer:
+        return json.load(answer)
+
+
+def data(site: str, panel: str, filters: dict[str, str]) -> Any:
+    return get(site, f"data/{panel}?{urllib.parse.urlencode(filters)}")
+
+
+def open_page(page: Page, site: str, filters: dict[str, str] | None = None) -> None:
+    query = urllib.parse.urlencode(filters or {})
+    page.goto(f"{site}/?{query}" if query else site)
+    wait_loaded(page, query)
+
+
+def wait_loaded(page: Page, query: str = "") -> None:
+    page.wait_for_function("wanted => document.body.dataset.loaded === (wanted || 'all')", arg=query)
+
+
+def texts(page: Page, panel: str) -> list[str]:
+    return [text for text in page.locator(f"#panel-{panel} svg text").all_text_contents() if text]
+
+
+class Expected:
+    """What the panels are to say under filters, by DuckDB from the CSV."""
+
+    def __init__(self, rows: Path, filters: dict[str, str]) -> None:
+        self._sql = duckdb.connect()
+        self._sql.register("profiles", oracle(rows).to_arrow())
+        names = [key for key in ("segment", "category", "brand") if key in filters]
+        values = {key: filters[key] for key in names}
+        of_profile = {
+            "segment": "customer_segment = $segment",
+            "category": "coalesce(split_part(favorite_category, '.', 1), '(none)') = $category",
+            "brand": "coalesce(favorite_brand, '(none)') = $brand",
+        }
+        of_event = {
+            "segment": "customer_segment = $segment",
+            "category": "category = $category",
+            "brand": "brand = $brand",
+        }
+        since, until = filters.get("since", "1970-01-01"), filters.get("until", "2100-01-01")
+        span = f"between date '{since}' and date '{until}'"
+        self._sql.execute(
+            f"create table customers as select * from profiles where last_seen::date {span} "
+            + "".join(f" and {of_profile[key]}" for key in names),
+            values,
+        )
+        self._sql.execute(
+            f"""create table events as select * from (
+                    select event_type, price::decimal(18, 4) as price,
+                        strptime(event_time, '%Y-%m-%d %H:%M:%S UTC')::date as day, coalesce(split_part(category_code, '.', 1), '(none)') as category,
+                        coalesce(brand, '(none)') as brand, customer_segment
+                    from (select distinct * from read_csv('{rows}', all_varchar = true, header = true)
+                          where user_session is not null) join profiles using (user_id)
+                ) where day {span} """
+            + "".join(f" and {of_event[key]}" for key in names),
+            values,
+        )
+
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
+        return self._sql.execute(query).fetchall()
+
+
+@pytest.mark.parametrize("filters", FILTERS, ids=lambda filters: urllib.parse.urlencode(filters) or "all")
+def test_every_number_is_what_the_rows_say(site: str, rows: Path, filters: dict[str, str]) -> None:
+    if filters.get("brand") == "(none)":
+        # All brands but the first are one in the index of events: those that filters offer are exact.
+        assert set(get(site, "choices")["brand"]) > {"(none)"}
+    expected = Expected(rows, filters)
+    (overview,) = data(site, "overview", filters)
+    customers, revenue, purchases, buyers = expected.ask(
+        "select count(*), coalesce(sum(total_revenue), 0)::double, coalesce(sum(total_purchases), 0)::int, "
+        "count(*) filter (total_purchases > 0) from customers"
+    )[0]
+    assert customers > 0
+    assert overview["customers"]["value"] == customers
+    assert round(overview["revenue"]["value"], 2) == round(revenue, 2)
+    assert overview["purchases"]["value"] == purchases
+    assert overview["buyers"]["doc_count"] == buyers
+
+    kinds = {row["key"]: int(row["events"]["value"]) for row in data(site, "funnel", filters)}
+    assert kinds == dict(
+        expected.ask("select event_type, count(*) from events where event_type <> 'remove_from_cart' group by 1")
+    )
+    by_segment = "select customer_segment, count(*), sum(total_revenue)::double from customers group by 1"
+    for panel in ("segments", "segment-revenue"):
+        found = {
+            (row["key"], row["doc_count"], round(row["revenue"]["value"], 2)) for row in data(site, panel, filters)
+        }
+        assert found == {(name, count, round(value, 2)) for name, count, value in expected.ask(by_segment)}
+
+    revenue_days = {
+        row["key_as_string"][:10]: round(row["revenue"]["value"], 2)
+        for row in data(site, "revenue", filters)
+        if row["doc_count"]
+    }
+    assert revenue_days == {
+        str(day): round(value, 2)
+        for day, value in expected.ask(
+            "select day, sum(price)::double from events where event_type = 'purchase' group by 1"
+        )
+    }
+    event_days = {
+        (kind["key"], day["key_as_string"][:10]): int(day["events"]["value"])
+        for kind in data(site, "events", filters)
+        for day in kind["days"]["buckets"]
+        if day["doc_count"]
+    }
+    assert event_days == {
+        (kind, str(day)): count
+        for kind, day, count in expected.ask("select event_type, day, count(*) from events group by all")
+    }
+    spent = "sum(case when event_type = 'purchase' then price else 0 end)::double"
+    for panel, column in (("categories", "category"), ("brands", "brand")):
+        found = {
+            row["key"]: (int(row["events"]["value"]), row["revenue"]["value"]) for row in data(site, panel, filters)
+        }
+        wanted = {
+            key: (count, value)
+            for key, count, value in expected.ask(f"select {column}, count(*), {spent} from events group by 1")
+        }
+        found.pop("(other)", None)
+        assert found
+        assert found == {key: pytest.approx(wanted[key]) for key in found}
+    returning = {
+        row["key_as_string"][:10]: (row["doc_count"], row["back"]["doc_count"])
+        for row in data(site, "returning", filters)
+        if row["doc_count"]
+    }
+    assert returning == {
+        str(day): (count, back)
+        for day, count, back in expected.ask(
+            "select first_seen::date, count(*), count(*) filter (days_active >= 2) from customers group by 1"
+        )
+    }
+    best = [(row["_source"]["user_id"], row["_source"]["total_revenue"]) for row in data(site, "best", filters)]
+    assert best == expected.ask(
+        "select user_id, total_revenue::double from customers where total_revenue > 0 "
+        "order by total_revenue desc, user_id limit 10"
+    )
+
+
+def test_the_pipeline_shows_what_its_reports_say(site: str, stack: Stack) -> None:
+    rejected = json.loads((stack.reports / "ingest-latest.json").read_text())["reasons"]
+    assert {row["key"]: int(row["rows"]["value"]) for row in data(site, "rejected", {})} == rejected
+    (run,) = data(site, "runs", {})
+    report = json.loads((stack.reports / "process-latest.json").read_text())
+    assert run["_source"]["events"] == report["events_landed"]
+    assert run["_source"]["customers"] == report["profiles_updated"]
+    assert data(site, "lag", {}) == []
+    newest = data(site, "recent", {})
+    assert sum(int(minute["events"]["value"]) for kind in newest for minute in kind["minutes"]["buckets"]) > 0
+
+
+def test_every_panel_draws(page: Page, site: str, rows: Path) -> None:
+    open_page(page, site)
+    assert page.locator("article").count() == len(PANELS)
+    for name, panel in PANELS.items():
+        card = page.locator(f"#panel-{name}")
+        expect(card.locator("h2")).to_have_text(panel.title)
+        if name == "lag":
+            expect(card.locator(".empty")).to_be_visible()
+            continue
+        expect(card.locator(".empty")).to_be_hidden()
+        marks = card.locator("svg g.mark-rect path, svg g.mark-area path, svg g.mark-line path, svg g.mark-text text")
+        assert marks.count() > 0, name
+        box = card.locator("svg").bounding_box()
+        assert box
+        assert box["width"] > 200
+        assert box["height"] > 100
+    customers = oracle(rows).height
+    assert f"{customers:,}" in texts(page, "overview")
+
+
+def test_filters_change_all_numbers_and_the_keyboard_is_enough(page: Page, site: str, rows: Path) -> None:
+    open_page(page, site)
+    page.locator("select[name=segment]").focus()
+    page.keyboard.type("Conv")
+    wait_loaded(page, "segment=Converting+Customer")
+    expected = Expected(rows, {"segment": "Converting Customer"})
+    ((customers, views),) = expected.ask(
+        "select (select count(*) from customers), (select count(*) from events where event_type = 'view')"
+    )
+    assert f"{customers:,}" in texts(page, "overview")
+    assert any(text.startswith(f"{views:,} ") for text in texts(page, "funnel"))
+    assert "Casual Visitor" not in texts(page, "segments")
+    # An address with filters shows the same again.
+    page.reload()
+    wait_loaded(page, "segment=Converting+Customer")
+    assert f"{customers:,}" in texts(page, "overview")
+    page.get_by_role("button", name="Clear").press("Enter")
+    wait_loaded(page)
+    assert f"{oracle(rows).height:,}" in texts(page, "overview")
+
+
+def test_a_customer_is_found_with_their_history(page: Page, site: str, rows: Path) -> None:
+    profiles = oracle(rows).sort("total_events", descending=True)
+    first = profiles.row(0, named=True)
+    open_page(page, site)
+    page.get_by_label("Customer id").fill(first["user_id"])
+    page.keyboard.press("Enter")
+    found = page.locator("#found")
+    expect(found).to_contain_text(f"History: {first['total_events']} events")
+    expect(found).to_contain_text(first["customer_segment"])
+    assert found.locator(".wide tr").count() == 1 + first["total_events"]
+    assert get(site, f"customers/{first['user_id']}")["profile"]["total_revenue"] == float(first["total_revenue"])
+    for unknown in ("1", "..%2fsecret"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            get(site, f"customers/{unknown}")
+
+
+def test_what_means_nothing_is_refused_clearly(site: str) -> None:
+    for path, status in (
+        ("data/overview?since=yesterday", 400),
+        ("data/overview?x=1", 400),
+        ("data/nothing", 404),
+        ("nothing", 404),
+    ):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            get(site, path)
+        assert refused.value.code == status
+    # Another site whose name leads here does not get to read profiles.
+    connection = http.client.HTTPConnection(site.removeprefix("http://"))
+    connection.request("GET", "/choices", headers={"Host": "elsewhere.example"})
+    assert connection.getresponse().status == 400
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone(browser: Browser, site: str, scheme: Any) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    page = context.new_page()
+    open_page(page, site)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for card in page.locator("article svg").all():
+        box = card.bounding_box()
+        assert box
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, background[4:-1].split(","))) < 200) == (scheme == "dark")
+    context.close()
+
+
+def test_a_report_needs_nothing_else(stack: Stack, browser: Browser, rows: Path) -> None:
+    done = stack.python("dashboards", "report")
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = browser.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto((stack.reports / "dashboard.html").as_uri())
+    expect(page.locator("#chart-0 svg")).to_contain_text(f"{oracle(rows).height:,}")
+    assert len(asked) == 1
+    assert not complaints
+    page.close()
+    for name in PANELS:
+        assert (stack.reports / "dashboard" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_page_follows_what_is_new(page: Page, site: str, stack: Stack, rows: Path, tmp_path: Path) -> None:
+    """Last, because it adds to what all others count."""
+    open_page(page, site)
+    before = oracle(rows).height
+    assert f"{before:,}" in texts(page, "overview")
+    more = make_events(500, 99)
+    more.write_csv(tmp_path / "more.csv")
+    ingest(stack, tmp_path / "more.csv")
+    process(stack)
+    both = pl.concat([pl.read_csv(rows, infer_schema=False), more.select(pl.all().cast(pl.String))])
+    both.write_csv(tmp_path / "both.csv")
+    expect(page.locator("#panel-overview svg")).to_contain_text(f"{oracle(tmp_path / 'both.csv').height:,}")
