@@ -83,12 +83,12 @@ def stack(environ: Mapping[str, str]) -> Iterator[Bench]:
 
 
 @contextmanager
-def watched(home: str) -> Iterator[Peak]:
+def watched(home: str, every_s: float = SAMPLE_S) -> Iterator[Peak]:
     """Sample the memory of every process that belongs to a stack."""
     peak, over = Peak(), threading.Event()
 
     def sample() -> None:
-        while not over.wait(SAMPLE_S):
+        while not over.wait(every_s):
             total = anonymous = 0.0
             for process in psutil.process_iter():
                 try:

@@ -37,6 +37,8 @@ from scripts.keep import keep, machine
 PROBE_S = 0.2
 ASK_S = 0.05
 WAIT_S = 60.0
+WATCH_S = 5.0
+"""Memory is looked at seldom: on two cores, looking takes time from what is measured."""
 
 
 @dataclass
@@ -167,11 +169,11 @@ def measure(bench: Bench, rate: int, seconds: float) -> str:
     """One row of the table: a rate for some time."""
     settings = Settings.from_env(bench.environ)
     before = total(settings)
-    with streaming(bench), watched(bench.environ["STACK_HOME"]) as first:
+    with streaming(bench), watched(bench.environ["STACK_HOME"], WATCH_S) as first:
         # What a minute of it takes is what the end of it is compared with.
         warm = produce(settings, rate, min(60.0, seconds / 4))
         early = first.anonymous
-        with watched(bench.environ["STACK_HOME"]) as later:
+        with watched(bench.environ["STACK_HOME"], WATCH_S) as later:
             found = produce(settings, rate, seconds)
         body = {"size": 1_000, "sort": [{"time": "desc"}], "query": {"term": {"kind": "stream"}}}
         batches = [hit["_source"] for hit in search(settings, f"{RUNS}/_search", body)["hits"]["hits"]]

@@ -57,7 +57,9 @@ log.cleaner.dedupe.buffer.size=16777216
         if (folder / "meta.properties").exists():
             return
         folder.mkdir(parents=True, exist_ok=True)
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # The tool takes a name with a dash in front for an option.
+        while (cluster := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+            pass
         tool = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", f"{config}/server.properties", "--standalone"]
         done = subprocess.run([*command, *tool], capture_output=True, text=True)
         if done.returncode:

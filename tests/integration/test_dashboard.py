@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -70,7 +71,7 @@ def site(stack: Stack, rows: Path) -> Iterator[str]:
             time.sleep(0.1)
         yield f"http://127.0.0.1:{stack.environ['DASHBOARD_PORT']}"
     finally:
-        child.terminate()
+        child.send_signal(signal.SIGINT)
         assert child.wait(WAIT_S) == 0, log.read_text()
 
 
@@ -156,7 +157,8 @@ class Expected:
         self._sql.execute(
             f"""create table events as select * from (
                     select event_type, price::decimal(18, 4) as price,
-                        strptime(event_time, '%Y-%m-%d %H:%M:%S UTC')::date as day, coalesce(split_part(category_code, '.', 1), '(none)') as category,
+                        strptime(event_time, '%Y-%m-%d %H:%M:%S UTC')::date as day,
+                        coalesce(split_part(category_code, '.', 1), '(none)') as category,
                         coalesce(brand, '(none)') as brand, customer_segment
                     from (select distinct * from read_csv('{rows}', all_varchar = true, header = true)
                           where user_session is not null) join profiles using (user_id)

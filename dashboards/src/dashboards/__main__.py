@@ -65,8 +65,10 @@ def serve(settings: Settings, environ: dict[str, str]) -> int:
             f"Open http://127.0.0.1:{given}, or set another DASHBOARD_PORT in .env."
         ) from error
     Dashboard(settings).choices()
-    print(f"The dashboards are at http://127.0.0.1:{given}; Ctrl-C ends them", flush=True)
     server = uvicorn.Server(uvicorn.Config(application(settings), log_level="warning", access_log=False))
+    # Who comes from now on is answered, if a moment later.
+    listening.listen()
+    print(f"The dashboards are at http://127.0.0.1:{given}; Ctrl-C ends them", flush=True)
     with suppress(KeyboardInterrupt):
         server.run([listening])
     return 0

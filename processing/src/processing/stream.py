@@ -33,7 +33,7 @@ from processing.topic import held
 
 SETTLE_S = 60.0
 """How far the lake's profiles may be behind the index, about."""
-KEEP_STATE_S = 15.0
+KEEP_STATE_S = 30.0
 FRESH_EVENTS = 100_000
 """Above so many events in a batch the way by the lake's profiles is the faster one."""
 REMEMBERED = 1_000
