@@ -37,7 +37,7 @@ endif
 # Spark's driver needs the Java that suits Spark, which need not be the one on the PATH.
 WITH_JAVA = JAVA_HOME="$$($(PY) stack/jvm.py --home spark)"
 
-.PHONY: help demo setup up down status logs clean scale spark-jars sample dataset ingest dead-letters replay process stream replay-live rebuild restore-index summary profile dashboard report bench-ingest bench-process test test-compose lint format lock
+.PHONY: help demo setup up down status logs clean scale spark-jars sample dataset ingest dead-letters replay process stream replay-live rebuild restore-index summary profile dashboard report bench-ingest bench-process bench-stream screenshots test test-compose lint format lock
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} \
@@ -121,6 +121,7 @@ report: $(READY) ## The charts as one HTML file and as PNGs, in reports/
 
 ##@ Development
 test: $(READY) ## All tests, on servers of their own [TESTS=tests/unit]
+	@$(if $(filter tests,$(TESTS))$(findstring integration,$(TESTS)),./scripts/browser.sh)
 	@$(WITH_JAVA) $(PY) -m pytest $(TESTS)
 
 test-compose: $(READY) ## The containers: on this machine's engine, or on one brought up for the test [root on Debian]
@@ -131,6 +132,12 @@ bench-ingest: $(READY) ## Ours, a row-by-row producer and kcat, on the running b
 
 bench-process: $(READY) ## Ours, a plain Spark job and DuckDB, and how ours grows, on servers of its own [GROWTH="3 10" KEEP=1]
 	@$(WITH_JAVA) $(PY) -m scripts.bench_process $(if $(GROWTH),--growth $(GROWTH)) $(if $(KEEP),--keep docs/benchmarks.md)
+
+bench-stream: $(READY) ## From an event to its profile, at 1,000 events/s for ten minutes and 10,000 for one, on servers of its own [KEEP=1]
+	@$(WITH_JAVA) $(PY) -m scripts.bench_stream $(if $(KEEP),--keep docs/benchmarks.md)
+
+screenshots: $(READY) ## The pictures of the page in docs/images, from the one that is shown
+	@$(PY) -m scripts.screenshots
 
 lint: $(READY) ## Format, lint, types and shell scripts; changes nothing
 	@$(PY) -m ruff format --check .

@@ -35,6 +35,7 @@ tool_name() {
     python) echo "Python 3.11 or newer with venv" ;;
     java) echo "a JDK, 17 to 25" ;;
     maven) echo "Maven" ;;
+    chromium) echo "Chromium, for the tests of the page" ;;
   esac
 }
 
@@ -92,6 +93,7 @@ install_tools() {
         python) packages+=(python3 python3-venv) ;;
         java) packages+=("$(apt_jdk)") ;;
         maven) packages+=(maven) ;;
+        chromium) packages+=(chromium fonts-dejavu-core) ;;
       esac
     done
     log "apt-get install ${packages[*]}"
@@ -126,6 +128,7 @@ advice() {
       python) wanted+=" python3 python3-venv" ;;
       java) wanted+=" openjdk-21-jdk-headless" ;;
       maven) wanted+=" maven" ;;
+      chromium) wanted+=" chromium" ;;
     esac
   done
   echo "Install what is missing (Debian, Ubuntu: sudo apt-get install$wanted), then run make setup again."

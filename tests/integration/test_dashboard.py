@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import shutil
 import signal
 import socket
 import subprocess
@@ -24,6 +23,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from dashboards.panels import read_panels
 from scripts.make_sample import make_events
+from scripts.screenshots import browser_options
 from tests.integration.conftest import Stack, ingest, process, running
 from tests.support import ROOT, oracle
 
@@ -77,11 +77,8 @@ def site(stack: Stack, rows: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    assert found, "The browser tests need Chromium: apt-get install chromium, or any Chrome on the PATH."
     with sync_playwright() as driver:
-        # Chromium's own sandbox needs rights that containers and root do not have; it sees this page alone.
-        chromium = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        chromium = driver.chromium.launch(**browser_options())
         yield chromium
         chromium.close()
 
