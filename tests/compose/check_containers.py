@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -29,7 +30,7 @@ from contracts import RAW_EVENTS
 from scripts.make_sample import make_events
 from stack.apart import apart
 from tests.integration.conftest import Stack, check_profiles, ingest, process, running, search
-from tests.support import ROOT
+from tests.support import ROOT, oracle
 
 PROJECT = "customer-profiles-test"
 ROWS = 20_000
@@ -221,3 +222,44 @@ def test_data_outlive_the_containers_and_more_workers_join(containers: Container
     containers.make("ingest", "FILE=data/events.csv")
     containers.make("process")
     check_profiles(containers.outside, events)
+
+
+def test_a_stream_follows_and_ends_with_ctrl_c(containers: Containers, events: Path) -> None:
+    log = containers.home / "stream.log"
+    with log.open("w") as out:
+        # A session of its own, so that Ctrl-C can be sent as a terminal does: to all of its processes.
+        child = subprocess.Popen(
+            ["make", "stream"],
+            cwd=containers.home,
+            env=containers.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    try:
+        await_(lambda: "following raw_events" in log.read_text() or child.poll() is not None)
+        assert child.poll() is None, log.read_text()
+        with events.open("a") as file:
+            file.writelines(make_events(ROWS, 7).head(2_000).write_csv(include_header=False))
+        containers.make("ingest", "FILE=data/events.csv")
+        wanted = int(oracle(events)["total_events"].sum())
+        body = {"aggs": {"events": {"sum": {"field": "total_events"}}}}
+
+        def indexed() -> int:
+            found = search(containers.outside, "customer_profiles/_search?size=0", body)
+            return int(found["aggregations"]["events"]["value"])
+
+        await_(lambda: indexed() == wanted)
+        refused = containers.run("make", "process")
+        assert refused.returncode
+        assert "A stream runs on" in refused.stderr
+        os.killpg(child.pid, signal.SIGINT)
+        child.wait(START_S)
+        assert "Ended." in log.read_text()
+    finally:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+    check_profiles(containers.outside, events)
+    assert "Nothing new" in containers.make("process")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -52,11 +53,12 @@ def process(settings: Settings, segments: Segments, say: Say, progress: Progress
         ProcessError: Kafka, MinIO or Spark does not answer, or a step fails; everything that was done
             stays, and the next run goes on from there.
     """
-    with ExitStack() as stack:
+    with ExitStack() as stack, ThreadPoolExecutor(1) as aside:
         run = Run(settings, segments, say, progress, stack)
         run.look(rebuild)
         run.land()
-        run.profile(rebuild)
+        # Spark takes a second to end, and nothing that follows needs it.
+        run.profile(rebuild, lambda: aside.submit(stack.close))
         report = run.finish()
         if report.batches or report.profiles_updated or report.profiles_indexed:
             numbers = {"events": report.events_landed, "customers": report.profiles_updated, "misfits": report.misfits}
@@ -136,8 +138,11 @@ class Run:
         self._clock.lap("land")
         return batch.number, landed
 
-    def profile(self, rebuild: bool) -> None:
-        """Bring profiles and index up to what has landed; on a rebuild, show the new index."""
+    def profile(self, rebuild: bool, after_spark: Callable[[], object] = lambda: None) -> None:
+        """Bring profiles and index up to what has landed; on a rebuild, show the new index.
+
+        `after_spark` is called when no more of this is done by Spark.
+        """
         through = self.plans.last_done
         target = self.shown
         if rebuild and through:
@@ -152,6 +157,7 @@ class Run:
         work = Work(through, self.segments, datetime.now(UTC), target, rebuild)
         results = profile_buckets(self.spark(), self._settings, sorted(due), work)
         self._clock.lap("profile")
+        after_spark()
         failures = {result.bucket: result.index_error for result in results if result.index_error}
         report, state = self.report, self.state
         report.index_error = next(iter(failures.values()), report.index_error)
