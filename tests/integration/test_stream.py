@@ -20,6 +20,7 @@ from processing.lake import Lake
 from processing.lease import LEASE
 from scripts.make_sample import make_events
 from tests.integration.conftest import Stack, check_profiles, ingest, lake_profiles, process, running, search
+from tests.integration.test_processing import put_settings, shown_index
 from tests.support import ROOT
 
 WAIT_S = 90.0
@@ -34,13 +35,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Four files whose customers meet again in each other."""
+    """Five files whose customers meet again in each other."""
     folder = tmp_path_factory.mktemp("parts")
-    events = make_events(8_000, 5).with_columns(
+    events = make_events(10_000, 5).with_columns(
         user_id=(pl.col("user_id").cast(pl.Int64) % 500 + 1_000).cast(pl.String)
     )
     paths = []
-    for number in range(4):
+    for number in range(5):
         paths.append(folder / f"part-{number}.csv")
         events[number * 2_000 : (number + 1) * 2_000].write_csv(paths[-1])
     return paths
@@ -121,11 +122,24 @@ def test_profiles_follow_the_events_and_end_exact(stack: Stack, parts: list[Path
     assert {hit["_source"]["batch"] for hit in runs} == {batch["batch"] for batch in batches}
 
 
+def test_an_index_that_refuses_is_caught_up_meanwhile(stack: Stack, parts: list[Path]) -> None:
+    index = shown_index(stack)
+    with streaming(stack) as child:
+        put_settings(stack, index, {"index.blocks.write": True})
+        ingest(stack, parts[3])
+        log = stack.reports.parent / "stream.log"
+        wait_for(lambda: "index behind" in log.read_text(), log.read_text)
+        put_settings(stack, index, {"index.blocks.write": None})
+        wait_for(lambda: indexed_events(stack) == distinct_events(parts[:4]), log.read_text)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(WAIT_S) == 0, log.read_text()
+
+
 def test_a_stream_that_is_killed_goes_on_exactly(stack: Stack, parts: list[Path], tmp_path: Path) -> None:
     with streaming(stack) as child:
-        ingest(stack, parts[3])
+        ingest(stack, parts[4])
         # In the middle of its work, not at its end.
-        wait_for(lambda: indexed_events(stack) > distinct_events(parts[:3]))
+        wait_for(lambda: indexed_events(stack) > distinct_events(parts[:4]))
         child.kill()
         child.wait()
     with streaming(stack) as child:

@@ -84,6 +84,9 @@ def main(arguments: list[str] | None = None) -> int:
     except PySparkException as error:
         print(f"error: Spark gave up: {error}\nRun `make status`, then `make process` again.", file=sys.stderr)
         return 1
+    except PermissionError as error:
+        print(f"error: {error}\nThe folder of reports has to be writable: REPORTS in .env.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("Stopped. `make process` goes on from here.", file=sys.stderr)
         return 130

@@ -103,12 +103,8 @@ class Run:
                 f"A stream runs on {holder} and does all of this already: `make summary` shows where it is.\n"
                 "Where you want to do it by hand, end the stream first (Ctrl-C where it runs)."
             )
-        try:
-            self.shown = self.index.ensure()
-        except IndexAway as error:
-            if rebuild:
-                raise
-            self.report.index_error = str(error)
+        self.find_index(required=rebuild)
+        if self.shown is None:
             self.say("Elasticsearch does not answer; the lake goes on, and the index catches up later")
         self.plans = Plans(self.lake)
         _check_buckets(self.plans, self._settings)
@@ -117,6 +113,19 @@ class Run:
         if not rebuild and self.lake.get_json(REBUILDING):
             self.say("A rebuild did not reach its end, so index and lake may differ: run `make rebuild`")
         self._clock.lap("look")
+
+    def find_index(self, *, required: bool = False) -> None:
+        """See which index readers see; where nobody answers there is none, and `index_error` says why.
+
+        Raises:
+            IndexAway: nobody answers, and the index is required.
+        """
+        try:
+            self.shown, self.report.index_error = self.index.ensure(), None
+        except IndexAway as error:
+            if required:
+                raise
+            self.report.index_error = str(error)
 
     def land(self) -> None:
         """Land micro-batches until nothing is left."""

@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 
 from processing.errors import ProcessError
-from processing.index import IndexAway
 from processing.lake import Lake
 from processing.lease import lease
 from processing.plan import Landed
@@ -111,9 +110,7 @@ def follow(
                 )
             stop.wait(max(0.0, began + settings.stream_interval_s - time.monotonic()))
         follows.clear()
-        run.land()
-        run.profile(False)
-        stream.write()
+        stream.end()
     return run.finish()
 
 
@@ -165,6 +162,16 @@ class _Stream:
         self._run.chart_run("stream", asdict(done))
         self._tell(done)
 
+    def end(self) -> None:
+        """Bring everything up to the last message."""
+        run = self._run
+        if run.shown is None:
+            run.find_index()
+        run.land()
+        run.profile(False)
+        run.chart(self._counted)
+        self.write()
+
     def _show(self, number: int, landed: Landed) -> tuple[int, str | None]:
         """Index the customers of a batch; how many there are, and why not."""
         run = self._run
@@ -174,10 +181,9 @@ class _Stream:
         if not buckets:
             return 0, None
         if run.shown is None:
-            try:
-                run.shown = run.index.ensure()
-            except IndexAway as away:
-                return 0, str(away)
+            run.find_index()
+        if run.shown is None:
+            return 0, run.report.index_error
         if landed.events > FRESH_EVENTS:
             results = self._profile(sorted(self._since))
             customers, failed = sum(result.updated for result in results), _first_error(results)
@@ -187,6 +193,9 @@ class _Stream:
             run.report.profiles_indexed += customers
         if failed is None:
             run.index.refresh(run.shown)
+        else:
+            # It may have been deleted; what there is now is looked up with the next batch.
+            run.shown = None
         return customers, failed
 
     def _settle(self) -> str | None:
