@@ -131,6 +131,8 @@ class _Stream:
     def step(self) -> None:
         """Do one micro-batch, if there is something new, and some of the buckets that are behind."""
         began = time.perf_counter()
+        if self._run.shown is None:
+            self._run.find_index()
         landed = self._run.land_next()
         land_s = time.perf_counter() - began
         customers, error = 0, None
@@ -180,8 +182,6 @@ class _Stream:
             self._since.setdefault(bucket, number)
         if not buckets:
             return 0, None
-        if run.shown is None:
-            run.find_index()
         if run.shown is None:
             return 0, run.report.index_error
         if landed.events > FRESH_EVENTS:
