@@ -46,7 +46,6 @@ class Found:
     """What was measured."""
 
     sent: int = 0
-    late_s: float = 0.0
     latencies: list[float] = field(default_factory=list)
     """Seconds from producing an event to finding it in its customer's profile."""
     missing: int = 0
@@ -133,7 +132,6 @@ def produce(settings: Settings, rate: int, seconds: float) -> Found:
             message = event(mark * 1_000 + number, customer)
             producer.produce(RAW_EVENTS.name, encode(message), customer)
         found.sent = max(found.sent, due)
-        found.late_s = max(found.late_s, time.monotonic() - began - elapsed)
         producer.poll(0)
         time.sleep(0.01)
     producer.flush(30)
