@@ -49,7 +49,6 @@ sample() {
 run() {
   local service=$1 options=(--rm "${entrypoint[@]}") argument
   shift
-  [[ -t 0 && -t 1 ]] || options+=(--no-TTY)
   mkdir -p data reports .stack/docker
   # Hadoop's login wants a name for the number.
   printf 'root:x:0:0::/root:/bin/sh\npipeline:x:%s:%s::/tmp:/bin/sh\n' "$(id -u)" "$(id -g)" >.stack/docker/passwd
@@ -60,7 +59,33 @@ run() {
       options+=(--volume "$argument:$argument:ro")
     fi
   done
-  PIPELINE_USER="$(id -u):$(id -g)" compose --progress quiet run "${options[@]}" "$service" "$@"
+  export PIPELINE_USER
+  PIPELINE_USER="$(id -u):$(id -g)"
+  if [[ -t 0 && -t 1 ]]; then
+    compose --progress quiet run "${options[@]}" "$service" "$@"
+  else
+    run_aside --no-TTY "${options[@]}" "$service" "$@"
+  fi
+}
+
+# Without a terminal Compose leaves a job alone when it is interrupted. Here the job hears of it and ends by
+# itself, as it does on a terminal, where Ctrl-C goes to it directly.
+run_aside() {
+  local name="pipeline-job-$$" code=0 child
+  [[ ! -t 0 ]] || exec </dev/null
+  # A group of its own, which a terminal's Ctrl-C does not reach.
+  set -m
+  compose --progress quiet run --name "$name" "$@" <&0 &
+  child=$!
+  set +m
+  trap 'docker kill --signal INT "$name" >/dev/null 2>&1 || true' INT TERM
+  while true; do
+    wait "$child" && code=0 || code=$?
+    # A wait also ends with each signal that is passed on.
+    if ((code <= 128)) || ! kill -0 "$child" 2>/dev/null; then break; fi
+  done
+  trap - INT TERM
+  return "$code"
 }
 
 # Kibana is the one that shows dashboards in containers.
