@@ -71,12 +71,16 @@ class Report:
 
     def write(self, folder: Path) -> Path:
         """Leave the report as `process-latest.json`; returns its path."""
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "process-latest.json"
-        beside = path.with_suffix(".new")
-        beside.write_text(json.dumps(asdict(self), indent=2) + "\n")
-        beside.replace(path)
-        return path
+        return replace_json(folder / "process-latest.json", asdict(self))
+
+
+def replace_json(path: Path, value: Mapping[str, Any]) -> Path:
+    """Write a file at once, so that a reader sees the old one or the new one; returns its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".new")
+    beside.write_text(json.dumps(value, indent=2) + "\n")
+    beside.replace(path)
+    return path
 
 
 def _money(cents: int) -> str:

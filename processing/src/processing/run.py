@@ -170,7 +170,8 @@ class Run:
         failures = {result.bucket: result.index_error for result in results if result.index_error}
         report, state = self.report, self.state
         report.index_error = next(iter(failures.values()), report.index_error)
-        report.profiles_updated += sum(result.updated for result in results)
+        updated = sum(result.updated for result in results)
+        report.profiles_updated += updated
         indexed = sum(result.indexed for result in results)
         report.profiles_indexed += indexed
         report.objects_joined += sum(result.joined for result in results)
@@ -182,7 +183,7 @@ class Run:
             state |= {"index": target.key, "behind": sorted(failures)}
         self.lake.put_json(STATE, state)
         self.tidy(0 if target is None else through)
-        self.say(f"{sum(result.updated for result in results):,} profiles updated, {indexed:,} indexed")
+        self.say(f"{updated:,} profiles updated, {indexed:,} indexed")
         if target:
             self.index.refresh(target)
             if rebuild and not failures:

@@ -8,7 +8,6 @@ stream brings everything up to its last batch; killed, the next run does.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from processing.errors import ProcessError
 from processing.lake import Lake
 from processing.lease import lease
 from processing.plan import Landed
-from processing.report import Report
+from processing.report import Report, replace_json
 from processing.run import STATE, Run, Say, profile_buckets, show_buckets
 from processing.segments import Segments
 from processing.session import Progress
@@ -239,12 +238,9 @@ class _Stream:
 
     def write(self) -> Path:
         """Leave the last batches as `stream-latest.json`."""
-        path = self._settings.reports / "stream-latest.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".new")
-        beside.write_text(json.dumps({"batches": [asdict(done) for done in self._done]}, indent=1) + "\n")
-        beside.replace(path)
-        return path
+        return replace_json(
+            self._settings.reports / "stream-latest.json", {"batches": [asdict(done) for done in self._done]}
+        )
 
 
 def _first_error(results: list[BucketResult]) -> str | None:
