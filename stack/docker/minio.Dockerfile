@@ -10,7 +10,7 @@ LABEL org.opencontainers.image.title="customer-profiles-minio" \
 RUN useradd --uid 1000 --create-home pipeline && install -d -o pipeline /data
 COPY --from=build /out/minio /usr/local/bin/minio
 ENV MINIO_UPDATE=off MINIO_CALLHOME_ENABLE=off GOMEMLIMIT=320MiB GOGC=50
-USER pipeline
+USER 1000
 VOLUME /data
 ENTRYPOINT ["minio"]
 CMD ["server", "--quiet", "--address", ":9000", "--console-address", ":9001", "/data"]

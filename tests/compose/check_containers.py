@@ -5,6 +5,8 @@ Run by `make test-compose`, which sees to an engine and to images. The tests fol
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
 import shutil
@@ -37,7 +39,7 @@ ROWS = 20_000
 BUCKETS = "4"
 START_S = 60.0
 SERVERS = ("kafka", "minio", "elasticsearch", "spark-master", "spark-worker")
-STAND_INS = bool(os.environ.get("STAND_INS"))
+READER = "profiles-reader"
 
 
 class Containers:
@@ -59,7 +61,7 @@ class Containers:
             "STACK": "docker",
             "BUCKETS": BUCKETS,
             "COMPOSE_PROJECT_NAME": PROJECT,
-            "COMPOSE_FILE": "docker-compose.yml" + (":tests/compose/stand-ins.yml" if STAND_INS else ""),
+            "COMPOSE_FILE": "docker-compose.yml",
         }
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
@@ -103,6 +105,31 @@ class Containers:
         return {found["Name"]: found["Health"] for found in map(json.loads, lines)}
 
 
+READS = ("GET", "customer_profiles/_count")
+WRITES = (
+    ("PUT", "intruder"),
+    ("PUT", "customer_profiles/_doc/1", "{}"),
+    ("POST", "_bulk", '{"delete":{"_index":"customer_profiles","_id":"1"}}\n'),
+    ("DELETE", "customer_profiles-000001"),
+    ("PUT", "_cluster/settings", '{"persistent":{"cluster.max_shards_per_node":1}}'),
+    ("PUT", "_security/user/intruder", '{"password":"intruder","roles":["superuser"]}'),
+)
+
+
+def asked(containers: Containers, account: tuple[str, str] | None, method: str, path: str, body: str = "") -> int:
+    """The status with which Elasticsearch answers on its published port; of a bulk request, of its only item."""
+    url = f"{containers.outside.processing.elasticsearch_url}/{path}"
+    request = urllib.request.Request(url, body.encode() or None, {"content-type": "application/json"}, method=method)
+    if account:
+        request.add_header("authorization", "Basic " + base64.b64encode(":".join(account).encode()).decode())
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            content = json.load(answer)
+            return int(content["items"][0]["delete"]["status"] if "items" in content else answer.status)
+    except urllib.error.HTTPError as refused:
+        return refused.code
+
+
 def await_(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + START_S
     while not condition():
@@ -136,6 +163,13 @@ def test_up_returns_once_every_server_is_healthy(containers: Containers) -> None
     containers.make("up")
 
 
+def test_compose_takes_the_file_with_the_differences_of_a_codespace(containers: Containers) -> None:
+    files = ("--file", "docker-compose.yml", "--file", "docker-compose.codespaces.yml")
+    command = ("env", "CODESPACE_NAME=test", "docker", "compose", *files, "--profile", "*", "config", "--quiet")
+    checked = containers.run(*command)
+    assert checked.returncode == 0, checked.stderr
+
+
 def test_events_become_profiles_that_are_right_to_the_cent(containers: Containers, events: Path) -> None:
     containers.make("ingest", "FILE=data/events.csv")
     assert f"{ROWS:,} rows read" not in containers.make("dead-letters")
@@ -167,9 +201,18 @@ def test_who_has_no_password_gets_nowhere(containers: Containers) -> None:
     address = containers.outside.processing.minio_address
     with pytest.raises(S3Error, match="AccessDenied"):
         list(Minio(address, secure=False, region="us-east-1").list_objects("data-lake"))
-    if not STAND_INS:
-        with pytest.raises(urllib.error.HTTPError, match="401"):
-            urllib.request.urlopen(f"{containers.outside.processing.elasticsearch_url}/customer_profiles/_count")
+    with pytest.raises(S3Error, match="AccessDenied"):
+        Minio(address, secure=False, region="us-east-1").put_object("data-lake", "intruder", io.BytesIO(b"x"), 1)
+    for account in (None, ("elastic", "guessed"), (READER, "guessed")):
+        assert {asked(containers, account, *request) for request in (READS, *WRITES)} == {401}
+
+
+def test_readers_read_and_change_nothing(containers: Containers) -> None:
+    reader = (READER, containers.secrets["ELASTIC_READER_PASSWORD"])
+    assert asked(containers, reader, *READS) == 200
+    assert {asked(containers, reader, *request) for request in WRITES} == {403}
+    kibana = ("kibana_system", containers.secrets["KIBANA_PASSWORD"])
+    assert asked(containers, kibana, "GET", "_security/_authenticate") == 200
 
 
 def test_kafka_answers_inside_and_outside(containers: Containers) -> None:

@@ -78,6 +78,7 @@ make_images() {
   fi
   has python:3.13-slim-trixie || docker tag debian:trixie-slim python:3.13-slim-trixie
   say "making stand-ins of the servers' images from the native stack"
+  .venv/bin/python -m tests.compose.security.build
   docker build --quiet --tag stand-in-java - <"$here/java.Dockerfile" >/dev/null
   while read -r name image; do
     docker build --quiet --file "$here/$name.Dockerfile" --build-context "scripts=$here" --tag "$image" "$dist" >/dev/null
@@ -114,10 +115,7 @@ case ${1:-} in
     fi
     mkdir -p "$HERE"
     make_images
-    stand_ins=
-    if [[ -f $HERE/no-hub ]]; then stand_ins=1; fi
-    printf 'export PATH=%q DOCKER_HOST=%q DOCKER_CONFIG=%q STAND_INS=%q\n' \
-      "$PATH" "${DOCKER_HOST:-}" "${DOCKER_CONFIG:-}" "$stand_ins"
+    printf 'export PATH=%q DOCKER_HOST=%q DOCKER_CONFIG=%q\n' "$PATH" "${DOCKER_HOST:-}" "${DOCKER_CONFIG:-}"
     ;;
   down)
     if [[ -f $HERE/run/docker.pid ]]; then

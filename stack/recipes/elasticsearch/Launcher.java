@@ -5,6 +5,7 @@ import java.util.Map;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import org.elasticsearch.common.logging.LogConfigurator;
+import org.elasticsearch.common.settings.KeyStoreWrapper;
 import org.elasticsearch.common.settings.Settings;
 import org.elasticsearch.env.Environment;
 import org.elasticsearch.node.InternalSettingsPreparer;
@@ -20,9 +21,15 @@ public final class Launcher {
         LogConfigurator.registerErrorListener();
         LogConfigurator.configureESLogging();
         Path config = Path.of(System.getProperty("es.path.conf"));
+        Settings.Builder settings = Settings.builder().put("path.home", System.getProperty("es.path.home"));
+        KeyStoreWrapper secrets = KeyStoreWrapper.load(config);
+        if (secrets != null) {
+            secrets.decrypt(new char[0]);
+            settings.setSecureSettings(secrets);
+        }
         Environment environment =
                 InternalSettingsPreparer.prepareEnvironment(
-                        Settings.builder().put("path.home", System.getProperty("es.path.home")).build(),
+                        settings.build(),
                         Map.of(),
                         config,
                         () -> "native");

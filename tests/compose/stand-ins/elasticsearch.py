@@ -1,10 +1,11 @@
 """Start Elasticsearch as the official image does: settings come from variables with a dot in their names."""
 
 import os
+import subprocess
 from pathlib import Path
 
 home = Path("/usr/share/elasticsearch")
-settings = {name: value for name, value in os.environ.items() if "." in name and not name.startswith("xpack.")}
+settings = {name: value for name, value in os.environ.items() if "." in name}
 settings |= {"network.host": "0.0.0.0", "path.data": f"{home}/data", "path.logs": f"{home}/logs"}  # noqa: S104
 (home / "config" / "elasticsearch.yml").write_text("".join(f'{name}: "{value}"\n' for name, value in settings.items()))
 (home / "config" / "log4j2.properties").write_text(
@@ -18,5 +19,8 @@ flags = [
     *("-Dlog4j2.disable.jmx=true", "-Dio.netty.noUnsafe=true", "-Djava.io.tmpdir=/tmp"),
     "-Dorg.elasticsearch.nativeaccess.enableVectorLibrary=false",
 ]
+classpath = ["java", "-cp", f"{home}/lib/*"]
+if not (home / "config" / "elasticsearch.keystore").exists():
+    subprocess.run([*classpath, "standin.Secrets", str(home / "config")], check=True)
 os.environ["ES_TMPDIR"] = "/tmp"  # noqa: S108
 os.execvp("java", ["java", *flags, "-cp", f"{home}/lib/*", "stack.elasticsearch.Launcher"])  # noqa: S606

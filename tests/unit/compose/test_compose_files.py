@@ -93,7 +93,7 @@ def test_a_dockerfile_builds_anywhere(path: Any) -> None:
     assert not re.match(r"#\s*syntax", text)
     assert all(":" in image for image in re.findall(r"^FROM (\S+)", text, re.M))
     assert not re.search(r"https?://", text)
-    assert re.search(r"^USER pipeline$", text, re.M)
+    assert re.search(r"^USER 1000$", text, re.M)
     assert "org.opencontainers.image.licenses" in text
     for install in re.findall(r"pip install[^&]*", text):
         assert "--require-hashes" in install
