@@ -56,8 +56,10 @@ def count_events(events: pl.DataFrame, profiles: pl.DataFrame) -> pl.DataFrame:
 
 def add_metrics(parts: Iterable[pl.DataFrame]) -> pl.DataFrame:
     """Several counts as one; minutes that are not recent any more beside newer ones are left out."""
-    found = [part.select(pl.col(name).cast(dtype) for name, dtype in METRIC_SCHEMA.items()) for part in parts]
-    every = pl.concat([pl.DataFrame(schema=METRIC_SCHEMA), *found])
+    # Texts as numbers: a third of the memory, and quicker to group.
+    types = {name: pl.Categorical() if dtype == pl.String() else dtype for name, dtype in METRIC_SCHEMA.items()}
+    found = [part.select(pl.col(name).cast(dtype) for name, dtype in types.items()) for part in parts]
+    every = pl.concat([pl.DataFrame(schema=types), *found])
     newest = pl.col("time").filter(pl.col("granularity") == "minute").max()
     return (
         every.filter((pl.col("granularity") == "day") | (pl.col("time") > newest - RECENT))

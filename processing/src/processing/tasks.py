@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from contracts import BREAKS_CONTRACT, RAW_EVENTS, DeadLetter
-from processing.archive import Archive
+from processing.archive import ROW_GROUP, Archive
 from processing.errors import ProcessError
 from processing.index import Index, Target
 from processing.lake import Objects, metrics_object, profile_object, to_parquet
@@ -133,7 +133,8 @@ def profile_bucket(lake: Objects, index: Index | None, bucket: int, work: Work) 
         profiled = fresh[-1].last
         # First, so that it is never older than the profiles: those say whether there is something to do.
         lake.put(metrics_object(bucket), to_parquet(add_metrics(counted), {"through_batch": str(profiled)}))
-        data = to_parquet(profiles, {"through_batch": str(profiled)})
+        counted.clear()
+        data = to_parquet(profiles, {"through_batch": str(profiled)}, row_group_size=ROW_GROUP)
         lake.put(profile_object(bucket), data, {"If-Match": tag} if tag else {"If-None-Match": "*"})
     indexed, error = 0, None
     if index and work.target:
