@@ -22,7 +22,7 @@ from contracts import DEAD_LETTERS, DeadLetter
 from processing.errors import ProcessError
 from processing.index import CHARTS, Index
 from processing.lake import Objects, metrics_object, to_parquet
-from processing.metrics import DIMENSIONS, METRIC_SCHEMA, add_metrics
+from processing.metrics import DIMENSIONS, METRIC_SCHEMA, add_metrics, group_counts
 from processing.topic import Split, held, read
 
 METRICS, RUNS, REJECTED = CHARTS
@@ -205,10 +205,10 @@ def top_brands(counts: Iterable[pl.DataFrame]) -> tuple[str, ...]:
 
 
 def reduce_brands(metrics: pl.DataFrame, brands: tuple[str, ...]) -> pl.DataFrame:
-    """Metrics with all but some brands as one: few enough to index."""
+    """Metrics with all but some brands as one, for `add_metrics`: few enough to index."""
     kept = pl.Series(brands, dtype=pl.String)
     brand = pl.when(pl.col("brand").is_in(kept.implode())).then("brand").otherwise(pl.lit(OTHER)).alias("brand")
-    return add_metrics([metrics.with_columns(brand)])
+    return group_counts([metrics.with_columns(brand)])
 
 
 def to_ndjson(metrics: pl.DataFrame, *, delete: bool = False) -> list[str]:

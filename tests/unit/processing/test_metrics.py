@@ -43,7 +43,7 @@ def test_days_hold_everything_and_minutes_what_is_recent() -> None:
         metric(granularity="minute", time=NOON, event_type="purchase", revenue=Decimal("0.0125")),
         metric(granularity="minute", time=NOON),
     )
-    assert_frame_equal(found, expected)
+    assert_frame_equal(add_metrics([found]), expected)
 
 
 def test_counts_add_up_and_old_minutes_go() -> None:
@@ -61,7 +61,7 @@ def test_brands_beyond_the_first_are_one() -> None:
     rows = metrics(*(metric(brand=f"b{number:02d}", events=30 - number) for number in range(22)))
     brands = top_brands([count_brands(rows)])
     assert brands == tuple(f"b{number:02d}" for number in range(20))
-    reduced = reduce_brands(rows, brands)
+    reduced = add_metrics([reduce_brands(rows, brands)])
     assert reduced.filter(pl.col("brand") == OTHER)["events"].to_list() == [10 + 9]
     assert reduced["events"].sum() == rows["events"].sum()
 
