@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +33,13 @@ OPTIONAL_FIELDS = frozenset({"category_id", "category_code", "brand", "category_
 
 SEPARATOR = "\x1f"
 """Stands between the values under `event_id`: the ASCII unit separator, which the rules keep out of values."""
+
+
+MOST_ROWS = 10**15 - 1
+"""Of one source."""
+
+_EVENT_ID = re.compile("[0-9a-f]{32}")
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 class InvalidMessage(ValueError):
@@ -72,10 +80,17 @@ def decode(data: bytes) -> dict[str, Any]:
     for name in MESSAGE_FIELDS:
         value = found.get(name)
         if name in ("schema_version", "source_row"):
-            fits = isinstance(value, int) and not isinstance(value, bool)
+            fits = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_ROWS
+        elif name == "event_id":
+            fits = isinstance(value, str) and bool(_EVENT_ID.fullmatch(value))
         else:
-            fits = isinstance(value, str) or (value is None and name in OPTIONAL_FIELDS)
+            fits = name in OPTIONAL_FIELDS if value is None else _is_text(value) and (value != "" or name in COLUMNS)
         if not fits:
             raise InvalidMessage(f"{name} is {value!r}")
         message[name] = value
     return message
+
+
+def _is_text(value: object) -> bool:
+    """JSON can name halves of characters, which no other format can hold."""
+    return isinstance(value, str) and not _HALF_CHARACTER.search(value)

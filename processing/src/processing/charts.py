@@ -13,13 +13,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import polars as pl
 
 from contracts import DEAD_LETTERS, DeadLetter
-from processing.errors import ProcessError
 from processing.index import CHARTS, Index
 from processing.lake import Objects, metrics_object, to_parquet
 from processing.metrics import DIMENSIONS, METRIC_SCHEMA, add_metrics, group_counts
@@ -162,16 +160,8 @@ class Charts:
     def _send(self, index: str, documents: Sequence[str]) -> None:
         with ThreadPoolExecutor(SENDERS) as senders:
             parts = [documents[begin : begin + BULK_DOCUMENTS] for begin in range(0, len(documents), BULK_DOCUMENTS)]
-            for answer in senders.map(partial(self._request, index), parts):
-                if answer.get("errors"):
-                    first = next(item for entry in answer["items"] for item in entry.values())
-                    raise ProcessError(f"Elasticsearch refused documents for {index}: {first['error'].get('reason')}")
-
-    def _request(self, index: str, documents: Sequence[str]) -> Any:
-        with self._index.telling():
-            # The client passes ready lines on as they are, other than its types say.
-            lines = cast("Any", ["".join(documents).encode()])
-            return self._index.client.bulk(index=index, operations=lines, filter_path="errors,items.*.error")
+            # Exhausted, so that a failure is raised.
+            list(senders.map(lambda part: self._index.bulk(index, "".join(part).encode()), parts))
 
 
 class _Part:

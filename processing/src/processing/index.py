@@ -209,17 +209,30 @@ class Index:
             IndexAway: Elasticsearch does not answer.
             ProcessError: any document was refused; names the index and the reason.
         """
+        for begin in range(0, profiles.height, BULK_DOCUMENTS):
+            self.bulk(target.name, to_ndjson(profiles[begin : begin + BULK_DOCUMENTS], version))
+
+    def bulk(self, index: str, body: bytes) -> None:
+        """Send a bulk request and see to it that all of it is done.
+
+        Args:
+            index: into which index.
+            body: actions that may be repeated: whole documents under ids of their own, or deletions.
+
+        Raises:
+            IndexAway: Elasticsearch does not answer.
+            ProcessError: any action was refused; names the index and the reason.
+        """
         with self.telling():
-            for begin in range(0, profiles.height, BULK_DOCUMENTS):
-                self._bulk(target.name, to_ndjson(profiles[begin : begin + BULK_DOCUMENTS], version))
+            self._bulk(index, body)
 
     def _bulk(self, index: str, body: bytes) -> None:
-        waited, pause = 0.0, 0.5
+        waited, pause, asked = 0.0, 0.5, "errors"
         while True:
             try:
                 answer = self.client.perform_request(
                     "POST",
-                    f"/{index}/_bulk?filter_path=errors,items.*.status,items.*.error.reason,items.*.error.type",
+                    f"/{index}/_bulk?filter_path={asked}",
                     headers={"content-type": "application/x-ndjson", "accept": "application/json"},
                     body=body,
                 ).body
@@ -228,19 +241,24 @@ class Index:
                 answer = {"errors": True, "items": [{"index": {"status": error.status_code, "error": refusal}}]}
             if not answer["errors"]:
                 return
+            if "items" not in answer:
+                # What became of each of thousands takes as long to read as to send, and is seldom of interest.
+                asked = "errors,items.*.status,items.*.error.reason,items.*.error.type"
+                continue
             # 409: a newer version is in the index already, which is what versions are for.
-            failed = [item["index"] for item in answer["items"] if item["index"]["status"] not in (200, 201, 409)]
+            outcomes = [outcome for item in answer["items"] for outcome in item.values()]
+            failed = [outcome for outcome in outcomes if "error" in outcome and outcome["status"] != 409]
             if not failed:
                 return
             final = [item for item in failed if item["status"] != 429 or item["error"].get("type") == BLOCKED]
             if final or waited > BUSY_S:
                 worst = (final or failed)[0]
                 raise ProcessError(
-                    f"Elasticsearch refused {len(failed)} profiles for {index}: {worst['error'].get('reason')} "
+                    f"Elasticsearch refused {len(failed)} documents for {index}: {worst['error'].get('reason')} "
                     f"({worst['status']}).\nThe lake holds all profiles. A full disk makes indices read-only: see "
                     "`make status`; then run `make process` again: it catches up."
                 )
-            # Too busy: a bulk request may be repeated, since documents are whole and have their version.
+            # Too busy.
             time.sleep(pause)
             waited, pause = waited + pause, min(pause * 2, 8)
 

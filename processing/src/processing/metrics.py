@@ -79,10 +79,10 @@ def group_counts(parts: Iterable[pl.DataFrame]) -> pl.DataFrame:
     types = {name: pl.Categorical() if dtype == pl.String() else dtype for name, dtype in METRIC_SCHEMA.items()}
     found = [part.select(pl.col(name).cast(dtype) for name, dtype in types.items()) for part in parts]
     minutes = [part["time"].filter(part["granularity"] == "minute").max() for part in found]
-    newest = pl.Series(minutes, dtype=METRIC_SCHEMA["time"]).max()
+    newest = pl.lit(pl.Series(minutes, dtype=types["time"]).max(), types["time"])
     every = pl.concat([pl.LazyFrame(schema=types), *(part.lazy() for part in found)])
     return (
-        every.filter((pl.col("granularity") == "day") | (pl.col("time") > pl.lit(newest, METRIC_SCHEMA["time"]) - RECENT))
+        every.filter((pl.col("granularity") == "day") | (pl.col("time") > newest - RECENT))
         .group_by(DIMENSIONS)
         .agg(pl.col("events").sum(), pl.col("revenue").sum())
         # Takes less memory than a table of all groups beside all rows.

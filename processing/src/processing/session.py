@@ -119,6 +119,8 @@ def cluster(settings: Settings, log: Path, progress: Progress) -> Iterator[Clust
         "spark.driver.extraJavaOptions": _java_options(settings, "driver"),
         # A task has one core; more threads would only take them from each other.
         "spark.executorEnv.POLARS_MAX_THREADS": "1",
+        # There lies pyspark once more, in an archive that Python would compile anew each time.
+        "spark.executorEnv.SPARK_HOME": "",
         # Polars' allocator would keep what a bucket has freed for ten seconds, beside what the next one takes.
         "spark.executorEnv._RJEM_MALLOC_CONF": "dirty_decay_ms:100,muzzy_decay_ms:0",
         "spark.ui.enabled": "false",

@@ -6,6 +6,7 @@ it again, or twice at once, to the same result.
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -212,3 +213,7 @@ def totals(profiles: pl.DataFrame) -> dict[str, Any]:
     segments = dict(profiles.group_by("customer_segment").len().iter_rows())
     versions = {str(version): count for version, count in profiles.group_by("segments_version").len().iter_rows()}
     return {**sums, "segments": segments, "segments_versions": versions}
+
+
+# After each task Spark collects garbage; to look through all modules for some takes longer than some of the tasks.
+gc.freeze()

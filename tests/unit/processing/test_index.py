@@ -66,11 +66,16 @@ def test_what_became_of_each_document_decides(
     monkeypatch: pytest.MonkeyPatch, answers: list[dict[str, Any]], words: str | None, pauses: list[float]
 ) -> None:
     """Busy is asked again, more and more slowly; every other refusal stops with the index's name and the reason."""
-    left = iter(answers)
+    left = list(answers)
     slept: list[float] = []
     index = Index(Settings.from_env({"MINIO_ROOT_USER": "u", "MINIO_ROOT_PASSWORD": "p"}))
-    asked = SimpleNamespace(perform_request=lambda *_, **__: SimpleNamespace(body=next(left)))
-    monkeypatch.setattr(index, "client", asked)
+
+    def answer(_: str, path: str, **__: Any) -> SimpleNamespace:
+        if path.endswith("filter_path=errors") and left[0]["errors"]:
+            return SimpleNamespace(body={"errors": True})
+        return SimpleNamespace(body=left.pop(0))
+
+    monkeypatch.setattr(index, "client", SimpleNamespace(perform_request=answer))
     monkeypatch.setattr("processing.index.time.sleep", slept.append)
     profiles = build_profiles(events(event()), read_segments(), datetime(2026, 1, 1, tzinfo=UTC))
     put = partial(index.put, Target("customer_profiles-000007", "u"), profiles, 1)

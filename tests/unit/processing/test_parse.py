@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from contracts import COLUMNS, bucket_of, encode, event_id
-from processing.parse import EVENT_SCHEMA, bucket_numbers, parse
+from processing.parse import EVENT_SCHEMA, _parse_one_by_one, _typed, bucket_numbers, parse
 
 
 def message(**changes: Any) -> dict[str, Any]:
@@ -63,6 +63,15 @@ def test_a_message_becomes_a_typed_row() -> None:
         GOOD.replace(b"2020-09-24T", b"2020-13-24T"),
         GOOD.replace(b'"schema_version":1', b'"schema_version":2'),
         GOOD.replace(b'"LJuJVLEjPT"', b"null"),
+        GOOD.replace(b'"LJuJVLEjPT"', b'""'),
+        GOOD.replace(b'"LJuJVLEjPT"', b'"a\x01"'),
+        GOOD.replace(b'"source_row":5', b'"source_row":05'),
+        GOOD.replace(b'"1515915625519388267"', b'"15159156255193882671515"'),
+        GOOD.replace(b'"event_id":"', b'"event_id":"0'),
+        GOOD.replace(b'"source_row":5', b'"source_row":0'),
+        GOOD.replace(b'"source_row":5', b'"source_row":' + b"9" * 30),
+        GOOD.replace(b'"LJuJVLEjPT"', rb'"\ud800"'),
+        GOOD.replace(b'"f.csv"', b'""'),
     ],
     ids=lambda value: str(value)[:50],
 )
@@ -77,9 +86,17 @@ def test_a_misfit_spoils_nothing_around_it(bad: bytes | None) -> None:
 def test_one_by_one_and_all_at_once_give_the_same_rows() -> None:
     values = [encode(message(brand='é\\"x')), encode(message(event_time="2020-09-24T11:57:06.25Z", price="1.125"))]
     together, _ = parse(values, 0, [0, 1])
-    apart, misfits = parse([*values, b"no"], 0, [0, 1, 2])
-    assert len(misfits) == 1
-    assert apart.equals(together)
+    apart = [_parse_one_by_one([value], 0, [offset]) for offset, value in enumerate(values)]
+    assert [misfits for _, misfits in apart] == [[], []]
+    assert pl.concat(_typed(rows, 0) for rows, _ in apart).equals(together)
+
+
+def test_rows_stay_in_the_order_of_their_messages() -> None:
+    """What is looked at one by one, because of its escapes, goes back between the others."""
+    rows, misfits = parse([GOOD, encode(message(brand='7" \\')), GOOD, b"no", GOOD], 0, [3, 4, 6, 8, 9])
+    assert rows["kafka_offset"].to_list() == [3, 4, 6, 9]
+    assert rows["brand"].to_list() == [None, '7" \\', None, None]
+    assert [misfit.offset for misfit in misfits] == [8]
 
 
 def test_unknown_fields_are_let_through() -> None:
