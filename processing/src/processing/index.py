@@ -23,6 +23,9 @@ CHARTS = ("event_metrics", "pipeline_runs", "rejected_rows")
 """The indices of dashboards beside the profiles: see `processing.charts`."""
 BULK_DOCUMENTS = 5_000
 """About 2.5 MB a request."""
+REFRESH = "10s"
+"""How often what is being indexed becomes visible to searches. Each run makes everything visible at its
+end; doing so each second meanwhile, as is the default, makes small segments that have to be merged."""
 BUSY_S = 60.0
 """How long a busy Elasticsearch is asked again."""
 BLOCKED = "cluster_block_exception"
@@ -42,7 +45,7 @@ _COMPLETE = {"_meta": {"complete": True}}
 TEMPLATE: dict[str, Any] = {
     "index_patterns": [f"{ALIAS}-*"],
     "template": {
-        "settings": {"number_of_shards": 1, "number_of_replicas": 0},
+        "settings": {"number_of_shards": 1, "number_of_replicas": 0, "refresh_interval": REFRESH},
         "mappings": {
             # A field that nobody described is refused, instead of being guessed.
             "dynamic": "strict",
@@ -143,7 +146,7 @@ class Index:
         """
         with self.telling():
             before = self._shown()
-            self.client.indices.put_settings(index=target.name, settings={"refresh_interval": None})
+            self.client.indices.put_settings(index=target.name, settings={"refresh_interval": REFRESH})
             self.client.indices.put_mapping(index=target.name, meta=_COMPLETE["_meta"])
             self._switch(before, target)
             kept = {target.name, before.name if before else ""}

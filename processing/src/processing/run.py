@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, cast
@@ -88,6 +89,8 @@ class Run:
         self._stack = stack
         self._cluster: Cluster | None = None
         self._charts: Charts | None = None
+        self._charts_held = threading.Lock()
+        """They are prepared aside."""
         self._clock = _Clock()
         self.report = Report()
         self.lake = Lake(settings)
@@ -207,15 +210,26 @@ class Run:
             if charts:
                 charts.add_run(datetime.now(UTC), kind, numbers)
 
+    def _prepare_charts(self) -> None:
+        """Do what dashboards need and profiles do not; what fails is done, or told, with the charts themselves."""
+        with suppress(Exception), self._charts_held:
+            if charts := self._find_charts():
+                charts.update_rejected()
+
+    def _find_charts(self) -> Charts | None:
+        """The indices of dashboards, made where they are missing; None while Elasticsearch does not answer."""
+        if self._charts is None and self.shown:
+            charts = Charts(self.lake, self.index, self._settings.bootstrap_servers)
+            charts.ensure()
+            self._charts = charts
+        return self._charts
+
     @contextmanager
     def _charting(self) -> Iterator[Charts | None]:
         """What fails for the dashboards alone is told, and stops nothing."""
         try:
-            if self._charts is None and self.shown:
-                charts = Charts(self.lake, self.index, self._settings.bootstrap_servers)
-                charts.ensure()
-                self._charts = charts
-            yield self._charts
+            with self._charts_held:
+                yield self._find_charts()
         except ProcessError as error:
             self.say(f"The dashboards are behind: {str(error).splitlines()[0]}")
 
@@ -236,6 +250,8 @@ class Run:
         if self._cluster is None:
             self.say(f"starting Spark on {self._settings.spark_master}")
             log = self._settings.reports / "process-spark.log"
+            # While Java starts, half of the machine has nothing to do.
+            threading.Thread(target=self._prepare_charts, daemon=True).start()
             self._cluster = self._stack.enter_context(cluster(self._settings, log, self._progress))
             self._clock.lap("start_spark")
         return self._cluster
