@@ -36,7 +36,8 @@ ROWS = 885_129
 NEW_EVENTS = 1_000
 PLAIN = "a plain Spark job: `from_json`, `groupBy`, `collect`, `helpers.bulk`"
 SAMPLE_S = 0.5
-WARM_RUNS = 2
+RUNS = 2
+"""Of each way on fresh servers, and of each on servers in use; the better counts."""
 
 
 @dataclass(slots=True)
@@ -198,15 +199,19 @@ def plain(path: Path, environ: Mapping[str, str]) -> tuple[Seconds, Seconds]:
         whole = time.time() - began
         return Seconds(float(said.split("indexed at ")[1].split()[0]) - began, whole)
 
-    with stack(environ) as bench:
-        bench.python("ingestion", "ingest", str(path))
-        bench.python("stack", "spark-jars")
-        bench.empty()
-        fresh = run()
-        warm = Seconds.best(bench.emptied(run) for _ in range(WARM_RUNS))
-    for name, seconds in (("a plain Spark job", fresh), ("the same on servers in use", warm)):
+    fresh: list[Seconds] = []
+    while len(fresh) < RUNS:
+        with stack(environ) as bench:
+            bench.python("ingestion", "ingest", str(path))
+            bench.python("stack", "spark-jars")
+            bench.empty()
+            fresh.append(run())
+            if len(fresh) == RUNS:
+                warm = Seconds.best(bench.emptied(run) for _ in range(RUNS))
+    best = Seconds.best(fresh)
+    for name, seconds in (("a plain Spark job", best), ("the same on servers in use", warm)):
         print(f"  {seconds.whole:7.1f} s  {name}, its index filled after {seconds.indexed:.1f} s", flush=True)
-    return fresh, warm
+    return best, warm
 
 
 def again(path: Path, folder: Path, environ: Mapping[str, str]) -> tuple[Seconds, Seconds, float, float]:
@@ -216,7 +221,7 @@ def again(path: Path, folder: Path, environ: Mapping[str, str]) -> tuple[Seconds
     with stack(environ) as bench:
         bench.python("ingestion", "ingest", str(path))
         fresh = Seconds.of_ours(bench.process())
-        warm = Seconds.best(bench.emptied(lambda: Seconds.of_ours(bench.process())) for _ in range(WARM_RUNS))
+        warm = Seconds.best(bench.emptied(lambda: Seconds.of_ours(bench.process())) for _ in range(RUNS))
         bench.python("ingestion", "ingest", str(more))
         little, nothing = bench.process()["seconds"], bench.process()["seconds"]
     print(
@@ -234,8 +239,8 @@ def compared(path: Path, folder: Path, environ: Mapping[str, str], first: dict[s
     plain_fresh, plain_warm = plain(path, environ)
     lines = [
         f"{first['events_landed']:,} events; {machine()}; servers on the same cores; seconds from the command's start, "
-        "Spark's included. Freshly started servers (ours the better of two), and the same ones emptied and used again "
-        f"(both the better of {WARM_RUNS}).",
+        f"Spark's included; each the better of {RUNS} runs. Freshly started servers, and the same ones emptied and "
+        "used again.",
         "",
         "| way | seconds | against the plain job | servers in use | against the plain job |",
         "|---|---:|---:|---:|---:|",
