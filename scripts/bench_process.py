@@ -102,6 +102,14 @@ def stack(environ: Mapping[str, str]) -> Iterator[Bench]:
 
 
 @contextmanager
+def filled(path: Path, environ: Mapping[str, str]) -> Iterator[Bench]:
+    """Servers with a full topic and nothing else."""
+    with stack(environ) as bench:
+        bench.python("ingestion", "ingest", str(path))
+        yield bench
+
+
+@contextmanager
 def watched(home: str, every_s: float = SAMPLE_S) -> Iterator[Peak]:
     """Sample the memory of every process that belongs to a stack."""
     peak, over = Peak(), threading.Event()
@@ -156,10 +164,8 @@ def ours(factor: int, folder: Path, environ: Mapping[str, str]) -> tuple[dict[st
     """One full run on fresh servers."""
     path = folder / f"events-{factor}.csv"
     sample(ROWS * factor, 1, path)
-    with stack(environ) as bench:
-        bench.python("ingestion", "ingest", str(path))
-        with watched(bench.environ["STACK_HOME"]) as peak:
-            report = bench.process()
+    with filled(path, environ) as bench, watched(bench.environ["STACK_HOME"]) as peak:
+        report = bench.process()
     if factor > 1:
         path.unlink()
     stages = " ".join(f"{name} {seconds:.1f}" for name, seconds in report["seconds_by_stage"].items())
@@ -201,8 +207,7 @@ def plain(path: Path, environ: Mapping[str, str]) -> tuple[Seconds, Seconds]:
 
     fresh: list[Seconds] = []
     while len(fresh) < RUNS:
-        with stack(environ) as bench:
-            bench.python("ingestion", "ingest", str(path))
+        with filled(path, environ) as bench:
             bench.python("stack", "spark-jars")
             bench.empty()
             fresh.append(run())
@@ -218,8 +223,7 @@ def again(path: Path, folder: Path, environ: Mapping[str, str]) -> tuple[Seconds
     """Ours on fresh servers, and on the same ones in use; seconds with little on top, and with nothing new."""
     more = folder / "more.csv"
     sample(NEW_EVENTS, 2, more)
-    with stack(environ) as bench:
-        bench.python("ingestion", "ingest", str(path))
+    with filled(path, environ) as bench:
         fresh = Seconds.of_ours(bench.process())
         warm = Seconds.best(bench.emptied(lambda: Seconds.of_ours(bench.process())) for _ in range(RUNS))
         bench.python("ingestion", "ingest", str(more))

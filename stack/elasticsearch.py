@@ -20,7 +20,7 @@ COMPILING = {
     "FreqInlineSize": 160,
 }
 """For Java's optimising compiler: twice the default calls and loops before a method is worth it, and
-half the default sizes of methods that are compiled into their callers."""
+about half the default sizes of methods that are compiled into their callers."""
 
 
 def elasticsearch(settings: Settings, java: Jvm) -> Server:
