@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import polars as pl
@@ -212,8 +214,16 @@ class Index:
             IndexAway: Elasticsearch does not answer.
             ProcessError: any document was refused; names the index and the reason.
         """
-        for begin in range(0, profiles.height, BULK_DOCUMENTS):
-            self.bulk(target.name, to_ndjson(profiles[begin : begin + BULK_DOCUMENTS], version))
+        with ThreadPoolExecutor(1) as sender:
+            sent: Future[None] | None = None
+            for begin in range(0, profiles.height, BULK_DOCUMENTS):
+                # Written while the one before is being indexed.
+                body = to_ndjson(profiles[begin : begin + BULK_DOCUMENTS], version)
+                if sent:
+                    sent.result()
+                sent = sender.submit(self.bulk, target.name, body)
+            if sent:
+                sent.result()
 
     def bulk(self, index: str, body: bytes) -> None:
         """Send a bulk request and see to it that all of it is done.
@@ -325,5 +335,28 @@ def documents(profiles: pl.DataFrame) -> pl.DataFrame:
     moments = [name for name, dtype in PROFILE_SCHEMA.items() if isinstance(dtype, pl.Datetime)]
     money = [name for name, dtype in PROFILE_SCHEMA.items() if isinstance(dtype, pl.Decimal)]
     return profiles.with_columns(
-        pl.col(moments).dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ"), pl.col(money).cast(pl.Float64)
+        *(iso_8601(profiles[name]) for name in moments), pl.col(money).cast(pl.Float64)
     ).select("user_id", pl.struct(PROFILE_SCHEMA.keys()).struct.json_encode().alias("document"))
+
+
+def iso_8601(moments: pl.Series) -> pl.Series:
+    """Moments as ISO 8601 in UTC, with a fraction where they have one.
+
+    Whole seconds are put together from the texts of their days and of the seconds of a day, in a third of
+    the time that formatting each takes.
+    """
+    micros = moments.dt.timestamp("us")
+    if moments.len() > 1 and micros.min() == micros.max() and not moments.null_count():
+        return iso_8601(moments[:1]).new_from_index(0, moments.len())
+    if (micros % 1_000_000 != 0).any():
+        return moments.dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ")
+    days = moments.dt.date()
+    known = days.unique().sort()
+    dates = known.cast(pl.String).gather(known.search_sorted(days))
+    return (dates + _times_of_day().gather(micros // 1_000_000 % 86_400)).alias(moments.name)
+
+
+@cache
+def _times_of_day() -> pl.Series:
+    seconds = pl.int_range(86_400, dtype=pl.Int64)
+    return pl.select((seconds * 1_000_000_000).cast(pl.Time).dt.strftime("T%H:%M:%SZ")).to_series()

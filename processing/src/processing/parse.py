@@ -44,7 +44,8 @@ def _shape(name: str) -> str:
 
 _AS_ENCODED = r"^\{" + ",".join(f'"{name}":{_shape(name)}' for name in MESSAGE_FIELDS) + r"\}$"
 """A message as `contracts.encode` writes it, without escapes, and in order but for its lengths and its time."""
-_TIME = "%Y-%m-%dT%H:%M:%S%.fZ"
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
+_TIME_WITH_FRACTION = "%Y-%m-%dT%H:%M:%S%.fZ"
 
 EVENT_SCHEMA: dict[str, Any] = {
     "event_id": pl.String,
@@ -113,10 +114,16 @@ def _texts(values: Sequence[bytes | None]) -> pl.Series:
 
 def _typed(messages: pl.DataFrame, partition: int) -> pl.DataFrame:
     """`EVENT_SCHEMA`; a time or price that is none is null."""
+    # Nearly all times are whole seconds, which are read four times as fast as fractions.
+    whole = messages["event_time"].str.to_datetime(_TIME, strict=False, time_unit="us", time_zone="UTC")
+    times = pl.lit(whole)
+    if whole.null_count():
+        text = pl.col("event_time").str
+        times = pl.coalesce(whole, text.to_datetime(_TIME_WITH_FRACTION, strict=False, time_unit="us", time_zone="UTC"))
     return messages.select(
         "kafka_offset",
         *(name for name in MESSAGE_FIELDS if name not in ("event_time", "price", "source_row", "schema_version")),
-        pl.col("event_time").str.to_datetime(_TIME, strict=False, time_unit="us").dt.replace_time_zone("UTC"),
+        times.alias("event_time"),
         pl.col("price").str.to_decimal(scale=4).cast(PRICE, strict=False),
         pl.col("source_row").cast(pl.Int64, strict=False),
         pl.lit(partition, pl.Int32).alias("kafka_partition"),

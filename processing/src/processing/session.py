@@ -127,6 +127,8 @@ def cluster(settings: Settings, log: Path, progress: Progress) -> Iterator[Clust
         "spark.log.level": "WARN",
         # Tasks are plain RDD work: Spark schedules, moves and retries, Polars computes.
         "spark.python.worker.reuse": "true",
+        # What is shuffled is Parquet, and compressed.
+        "spark.shuffle.compress": "false",
         "spark.locality.wait": "0",
         "spark.ui.showConsoleProgress": "false",
         # A stream runs for months: Spark is to forget the jobs of its batches, and their shuffled files.

@@ -9,10 +9,13 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
+import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from processing.errors import ProcessError
-from processing.index import TEMPLATE, Index, Target, to_ndjson
+from processing.index import TEMPLATE, Index, Target, iso_8601, to_ndjson
 from processing.profiles import PROFILE_SCHEMA, build_profiles
 from processing.segments import read_segments
 from processing.settings import Settings
@@ -29,6 +32,22 @@ def test_a_bulk_request_holds_whole_profiles_by_user_id() -> None:
     assert lines[1]["profile_generated_at"] == "2026-01-01T12:00:00Z"
     assert lines[2]["index"]["_id"] == "8"
     assert lines[3]["avg_order_value"] is None
+
+
+@given(
+    st.lists(st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)).map(lambda at: at.replace(microsecond=0))),
+    st.lists(st.datetimes()),
+    st.integers(1, 3),
+)
+def test_moments_are_written_as_iso_8601(whole: list[datetime], fine: list[datetime], times: int) -> None:
+    for moments in (whole, whole[:1] * times, [*whole, None], whole + fine, fine[:1] * times):
+        found = iso_8601(pl.Series("at", moments, dtype=pl.Datetime("us")).dt.replace_time_zone("UTC"))
+        assert found.name == "at"
+        for text, at in zip(found, moments, strict=True):
+            if at is None or not at.microsecond:
+                assert text == (at and f"{at.isoformat()}Z")
+            else:
+                assert datetime.fromisoformat(text) == at.replace(tzinfo=UTC)
 
 
 def test_the_mapping_names_every_field_and_refuses_others() -> None:

@@ -84,10 +84,15 @@ def test_a_misfit_spoils_nothing_around_it(bad: bytes | None) -> None:
 
 
 def test_one_by_one_and_all_at_once_give_the_same_rows() -> None:
-    values = [encode(message(brand='é\\"x')), encode(message(event_time="2020-09-24T11:57:06.25Z", price="1.125"))]
-    together, _ = parse(values, 0, [0, 1])
+    values = [
+        encode(message(brand='é\\"x')),
+        encode(message(event_time="2020-09-24T11:57:06.25Z", price="1.125")),
+        GOOD,
+    ]
+    together, _ = parse(values, 0, [0, 1, 2])
     apart = [_parse_one_by_one([value], 0, [offset]) for offset, value in enumerate(values)]
-    assert [misfits for _, misfits in apart] == [[], []]
+    assert [misfits for _, misfits in apart] == [[], [], []]
+    assert together["event_time"].dt.microsecond().to_list() == [0, 250_000, 0]
     assert pl.concat(_typed(rows, 0) for rows, _ in apart).equals(together)
 
 
