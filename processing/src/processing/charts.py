@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from contracts import DEAD_LETTERS, DeadLetter
-from processing.index import CHARTS, Index
+from processing.index import CHARTS, Index, iso_8601
 from processing.lake import Objects, metrics_object, to_parquet
 from processing.metrics import DIMENSIONS, METRIC_SCHEMA, add_metrics, group_counts
 from processing.topic import Split, held, read
@@ -203,7 +203,7 @@ def reduce_brands(metrics: pl.DataFrame, brands: tuple[str, ...]) -> pl.DataFram
 
 def to_ndjson(metrics: pl.DataFrame, *, delete: bool = False) -> list[str]:
     """An action for each row, with the document where it has one."""
-    texts = metrics.with_columns(pl.col("time").dt.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    texts = metrics.with_columns(iso_8601(metrics["time"]))
     name = pl.struct(pl.concat_str(DIMENSIONS, separator="|").alias("_id")).struct.json_encode()
     document = pl.struct(*DIMENSIONS, "events", pl.col("revenue").cast(pl.Float64)).struct.json_encode()
     if delete:
