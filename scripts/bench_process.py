@@ -64,12 +64,13 @@ class Bench:
         return done.stdout
 
     def process(self) -> dict[str, Any]:
-        """`make process`; its report, with the seconds of the whole command."""
-        began = time.perf_counter()
+        """`make process`; its report, with the seconds of the whole command and those until its report is written."""
+        began = time.time()
         self.python("processing", "process")
-        seconds = time.perf_counter() - began
-        report: dict[str, Any] = json.loads((self.reports / "process-latest.json").read_text())
-        return {**report, "seconds": seconds}
+        seconds = time.time() - began
+        path = self.reports / "process-latest.json"
+        report: dict[str, Any] = json.loads(path.read_text())
+        return {**report, "seconds": seconds, "reported": path.stat().st_mtime - began}
 
     def empty(self) -> None:
         """Nothing in lake and index; the topic stays."""
@@ -189,7 +190,7 @@ class Seconds:
     @classmethod
     def of_ours(cls, report: dict[str, Any]) -> Seconds:
         stages = report["seconds_by_stage"]
-        return cls(report["seconds"] - stages["chart"] - stages["finish"], report["seconds"])
+        return cls(report["reported"] - stages["chart"] - stages["finish"], report["seconds"])
 
     @classmethod
     def best(cls, runs: Iterable[Seconds]) -> Seconds:

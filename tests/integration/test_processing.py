@@ -20,7 +20,7 @@ from polars.testing import assert_frame_equal
 
 from contracts import DEAD_LETTERS
 from ingestion.topics import ensure_topics
-from processing.segments import DEFAULT_FILE
+from processing.settings import DEFAULT_SEGMENTS
 from processing.topic import send_dead_letters, unsent
 from scripts.make_sample import make_events
 from tests.integration.conftest import Stack, ingest, lake_profiles, messages, process, search
@@ -129,7 +129,7 @@ def test_a_run_that_gets_no_worker_gives_up_and_the_next_one_goes_on(stack: Stac
 @pytest.fixture
 def other_segments(tmp_path: Path) -> Path:
     path = tmp_path / "segments.toml"
-    text = DEFAULT_FILE.read_text().replace("version = 1", "version = 2")
+    text = DEFAULT_SEGMENTS.read_text().replace("version = 1", "version = 2")
     path.write_text(text.replace('name = "Casual Visitor"', 'name = "Passer-by"'))
     return path
 

@@ -20,7 +20,7 @@ from processing.lease import find_holder
 from processing.plan import Batch, Landed, Plans, next_ranges
 from processing.report import Report
 from processing.segments import Segments
-from processing.session import Cluster, Progress, cluster
+from processing.session import Cluster, Java, Progress, cluster
 from processing.settings import Settings
 from processing.tasks import NOTES, BucketResult, Work, land_bucket, profile_bucket, read_split, show_fresh
 from processing.topic import held, send_dead_letters, splits, unsent
@@ -37,12 +37,15 @@ MOST_BATCHES = 100
 Say = Callable[[str], None]
 
 
-def process(settings: Settings, segments: Segments, say: Say, progress: Progress, *, rebuild: bool = False) -> Report:
+def process(
+    settings: Settings, segments: Segments, java: Java, say: Say, progress: Progress, *, rebuild: bool = False
+) -> Report:
     """Land what is new, then bring profiles and index up to it.
 
     Args:
         settings: where the servers are.
         segments: the rules.
+        java: for Spark's driver.
         say: told each step that is done.
         progress: told how far a step is.
         rebuild: compute all profiles anew, fill a new index with them and then show that.
@@ -55,7 +58,7 @@ def process(settings: Settings, segments: Segments, say: Say, progress: Progress
             stays, and the next run goes on from there.
     """
     with ExitStack() as stack, ThreadPoolExecutor(1) as aside:
-        run = Run(settings, segments, say, progress, stack)
+        run = Run(settings, segments, java, say, progress, stack)
         run.look(rebuild)
         run.land()
         # Spark takes a second to end, and nothing that follows needs it.
@@ -74,6 +77,7 @@ class Run:
         self,
         settings: Settings,
         segments: Segments,
+        java: Java,
         say: Say,
         progress: Progress,
         stack: ExitStack,
@@ -84,6 +88,7 @@ class Run:
         self._alone = alone
         self._settings = settings
         self.segments = segments
+        self._java = java
         self.say = say
         self._progress = progress
         self._stack = stack
@@ -249,10 +254,9 @@ class Run:
     def spark(self) -> Cluster:
         if self._cluster is None:
             self.say(f"starting Spark on {self._settings.spark_master}")
-            log = self._settings.reports / "process-spark.log"
-            # While Java starts, half of the machine has nothing to do.
+            # While Spark starts, half of the machine has nothing to do.
             threading.Thread(target=self._prepare_charts, daemon=True).start()
-            self._cluster = self._stack.enter_context(cluster(self._settings, log, self._progress))
+            self._cluster = self._stack.enter_context(cluster(self._settings, self._java, self._progress))
             self._clock.lap("start_spark")
         return self._cluster
 

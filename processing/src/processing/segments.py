@@ -12,8 +12,7 @@ from typing import Any
 import polars as pl
 
 from processing.errors import ProcessError
-
-DEFAULT_FILE = Path(__file__).parent / "segments.toml"
+from processing.settings import DEFAULT_SEGMENTS
 
 FIELDS = frozenset(
     {
@@ -61,7 +60,7 @@ class Segments:
         return chosen.alias("customer_segment")
 
 
-def read_segments(path: Path = DEFAULT_FILE) -> Segments:
+def read_segments(path: Path = DEFAULT_SEGMENTS) -> Segments:
     """Read and check the rules.
 
     Raises:

@@ -11,9 +11,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark import SparkConf, SparkContext, StatusTracker
@@ -52,42 +53,57 @@ class Cluster:
             ProcessError: no worker was there for as long as a run waits for one.
             Py4JError: a task failed four times.
         """
-        done, lost = threading.Event(), threading.Event()
-        watch = threading.Thread(target=self._watch, args=(what, count, done, lost), daemon=True)
+        began, done, reached = time.monotonic(), threading.Event(), threading.Event()
+        watch = threading.Thread(target=self._watch, args=(what, count, done, reached), daemon=True)
         watch.start()
         try:
             return list(tasks.collect())
         except Py4JError as error:
-            if lost.is_set():
+            if not (reached.is_set() or self._has_worker()):
+                # Spark itself gives up earlier on a master that does not answer.
+                waited = time.monotonic() - began > self._settings.worker_wait_s
+                words = (
+                    f"had no worker for this run in {self._settings.worker_wait_s} s" if waited else "does not answer"
+                )
                 raise ProcessError(
-                    f"The Spark master {self._settings.spark_master} had no worker for this run in "
-                    f"{self._settings.worker_wait_s} s.\n"
-                    "`make status` shows whether a worker runs, and `make up` starts one. Where it runs, it has less "
-                    "free memory than SPARK_EXECUTOR_MEMORY. Then run the command again: it goes on from here."
+                    f"The Spark master {self._settings.spark_master} {words}.\n"
+                    "`make status` shows whether master and worker run, and `make up` starts them. Where they run, the "
+                    "worker has less free memory than SPARK_EXECUTOR_MEMORY. Then run the command again: it goes on "
+                    "from here."
                 ) from error
             raise
         finally:
             done.set()
             watch.join()
 
-    def _watch(self, what: str, count: int, done: threading.Event, lost: threading.Event) -> None:
-        """Tell how far a job is, and cancel it once nobody is there to do it: Spark would wait for ever."""
+    def _watch(self, what: str, count: int, done: threading.Event, reached: threading.Event) -> None:
+        """Tell how far a job is, and cancel it once nobody is there to do it: Spark would wait for ever.
+
+        `reached` is set for as long as a worker is there, or was a moment ago.
+        """
         tracker = self.context.statusTracker()
         seen = time.monotonic()
         while not done.wait(WATCH_S):
             try:
                 stages = [tracker.getStageInfo(stage) for stage in self._stages(tracker)]
                 self._progress(what, sum(stage.numCompletedTasks for stage in stages if stage), count)
-                # The driver itself is in this list, too.
-                if self.is_local or self.context._jsc.sc().getExecutorMemoryStatus().size() > 1:
+                if self._has_worker():
+                    reached.set()
                     seen = time.monotonic()
                 elif time.monotonic() - seen > self._settings.worker_wait_s:
-                    lost.set()
+                    reached.clear()
                     self.context.cancelAllJobs()
                     return
             except (Py4JError, OSError):
                 # The job is over, or Spark itself is: the thread that waits for the result hears of it.
                 return
+
+    def _has_worker(self) -> bool:
+        try:
+            # The driver itself is in this list, too.
+            return self.is_local or self.context._jsc.sc().getExecutorMemoryStatus().size() > 1
+        except (Py4JError, OSError):
+            return False
 
     @staticmethod
     def _stages(tracker: StatusTracker) -> Iterator[int]:
@@ -96,19 +112,90 @@ class Cluster:
             yield from info.stageIds if info else ()
 
 
+class Java:
+    """The Java process of Spark's driver. It starts while others read modules and look what there is to do.
+
+    What Spark says goes into `process-spark.log`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        # Read by pyspark when the process and the context are made, and by nothing else: the workers' Python
+        # is this one, and Spark's own services stay on the address on which the driver is reached.
+        os.environ["PYSPARK_PYTHON"] = sys.executable
+        os.environ["SPARK_LOCAL_IP"] = settings.driver_host
+        self.log = settings.reports / "process-spark.log"
+        self.conf = SparkConf().setAll(list(_spark_settings(settings).items()))
+        self._used = False
+
+    def __enter__(self) -> Self:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as cleanup:
+            out = cleanup.enter_context(self.log.open("wb"))
+            starter = cleanup.enter_context(ThreadPoolExecutor(1))
+            self._gateway = starter.submit(launch_gateway, self.conf, {"stdout": out, "stderr": out})
+            cleanup.callback(self._end)
+            self._cleanup = cleanup.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def context(self) -> SparkContext:
+        """Spark itself, once Java has started."""
+        with _interrupt_later():
+            context = SparkContext(conf=self.conf, gateway=self._gateway.result())
+            self._cleanup.callback(context.stop)
+            self._used = True
+        return context
+
+    def end(self) -> None:
+        """End Spark and Java; a second time does nothing."""
+        self._cleanup.pop_all().close()
+
+    def _end(self) -> None:
+        if self._gateway.exception():
+            return
+        gateway = self._gateway.result()
+        gateway.shutdown()
+        if not self._used:
+            # Asked to leave, it would keep an archive of the few classes that it has read by now.
+            gateway.proc.kill()
+        # It leaves by itself once its standard input is closed.
+        gateway.proc.stdin.close()
+        try:
+            gateway.proc.wait(timeout=END_S)
+        except subprocess.TimeoutExpired:
+            gateway.proc.kill()
+            gateway.proc.wait()
+
+
 @contextmanager
-def cluster(settings: Settings, log: Path, progress: Progress) -> Iterator[Cluster]:
-    """A Spark application for the time of one run; what Spark says goes into `log`.
+def cluster(settings: Settings, java: Java, progress: Progress) -> Iterator[Cluster]:
+    """A Spark application for the time of one run, and the end of its Java process.
 
     Raises:
         ProcessError: the master does not answer, or Spark does not start.
     """
-    # Read by pyspark when the context is made, and by nothing else: the workers' Python is this one,
-    # and Spark's own services stay on the address on which the driver is reached.
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    os.environ["SPARK_LOCAL_IP"] = settings.driver_host
-    conf = SparkConf()
-    for key, value in {
+    # The bridge to Java tells every interrupted call as an error; that belongs into the log, too.
+    logging.basicConfig(filename=java.log)
+    try:
+        try:
+            context = java.context()
+        except Exception as error:
+            raise ProcessError(
+                f"Spark did not start with the master {settings.spark_master}: {error}\n"
+                f"Run `make status` to see whether the master runs; Spark's own words are in {java.log}."
+            ) from error
+        try:
+            yield Cluster(context, settings, progress)
+        except Py4JError as error:
+            raise ProcessError(_words(error, java.log)) from error
+    finally:
+        java.end()
+
+
+def _spark_settings(settings: Settings) -> dict[str, str]:
+    return {
         "spark.master": settings.spark_master,
         "spark.app.name": "customer-profiles",
         "spark.driver.host": settings.driver_host,
@@ -134,27 +221,7 @@ def cluster(settings: Settings, log: Path, progress: Progress) -> Iterator[Clust
         # A stream runs for months: Spark is to forget the jobs of its batches, and their shuffled files.
         **dict.fromkeys(("spark.ui.retainedJobs", "spark.ui.retainedStages", "spark.ui.retainedTasks"), "100"),
         "spark.cleaner.periodicGC.interval": "2min",
-    }.items():
-        conf.set(key, value)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    # The bridge to Java tells every interrupted call as an error; that belongs into the log, too.
-    logging.basicConfig(filename=log)
-    with log.open("wb") as out, ExitStack() as cleanup:
-        with _interrupt_later():
-            try:
-                gateway = launch_gateway(conf, {"stdout": out, "stderr": out})  # type: ignore[no-untyped-call]
-                cleanup.callback(_end, gateway)
-                context = SparkContext(conf=conf, gateway=gateway)
-                cleanup.callback(context.stop)
-            except Exception as error:
-                raise ProcessError(
-                    f"Spark did not start with the master {settings.spark_master}: {error}\n"
-                    f"Run `make status` to see whether the master runs; Spark's own words are in {log}."
-                ) from error
-        try:
-            yield Cluster(context, settings, progress)
-        except Py4JError as error:
-            raise ProcessError(_words(error, log)) from error
+    }
 
 
 def _java_options(settings: Settings, role: str) -> str:
@@ -184,17 +251,6 @@ def _interrupt_later() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if pressed:
         raise KeyboardInterrupt
-
-
-def _end(gateway: Any) -> None:
-    """End the Java process of the driver; it leaves by itself once its standard input is closed."""
-    gateway.shutdown()
-    gateway.proc.stdin.close()
-    try:
-        gateway.proc.wait(timeout=END_S)
-    except subprocess.TimeoutExpired:
-        gateway.proc.kill()
-        gateway.proc.wait()
 
 
 def _words(error: Py4JError, log: Path) -> str:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from processing.errors import ProcessError
-from processing.segments import DEFAULT_FILE
 
 LAKE = "data-lake"
 """The MinIO bucket that holds events and profiles."""
+DEFAULT_SEGMENTS = Path(__file__).parent / "segments.toml"
+"""The rules for customer segments where nobody names others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class Settings:
             cores=count("SPARK_WORKERS", 1) * count("SPARK_WORKER_CORES", 2),
             worker_wait_s=count("SPARK_WORKER_WAIT", 60),
             class_archives=archives if archives.is_dir() else None,
-            segments=Path(text("SEGMENTS", str(DEFAULT_FILE))),
+            segments=Path(text("SEGMENTS", str(DEFAULT_SEGMENTS))),
             buckets=count("BUCKETS", 32),
             batch_events=count("BATCH_EVENTS", 1_000_000),
             stream_interval_s=seconds("STREAM_INTERVAL", 2.0),

@@ -24,7 +24,7 @@ from processing.plan import Landed
 from processing.report import Report, replace_json
 from processing.run import STATE, Run, Say, profile_buckets, show_buckets
 from processing.segments import Segments
-from processing.session import Progress
+from processing.session import Java, Progress
 from processing.settings import Settings
 from processing.tasks import BucketResult, Work
 from processing.topic import held
@@ -64,13 +64,20 @@ Tell = Callable[[MicroBatch], None]
 
 
 def follow(
-    settings: Settings, segments: Segments, say: Say, progress: Progress, tell: Tell, stop: threading.Event
+    settings: Settings,
+    segments: Segments,
+    java: Java,
+    say: Say,
+    progress: Progress,
+    tell: Tell,
+    stop: threading.Event,
 ) -> Report:
     """Follow the topic until `stop` is set.
 
     Args:
         settings: where the servers are, and the interval.
         segments: the rules.
+        java: for Spark's driver.
         say: told each step of catching up.
         progress: told how far such a step is.
         tell: told every micro-batch.
@@ -90,7 +97,7 @@ def follow(
         follows = threading.Event()
         # The steps of one micro-batch are over before anybody has read them.
         quiet = lambda *told: None if follows.is_set() else progress(*told)  # noqa: E731
-        run = Run(settings, segments, say, quiet, stack, alone=True)
+        run = Run(settings, segments, java, say, quiet, stack, alone=True)
         run.look(False)
         run.land()
         run.profile(False)
