@@ -68,10 +68,10 @@ class Archive:
         wanted = users.to_frame()
         events = pl.concat([pl.scan_parquet(self._open(piece)).select("user_id") for piece in pieces])
         counted = events.join(wanted.lazy(), on="user_id", how="semi").group_by("user_id").len().sort("user_id")
-        numbered = counted.with_columns(pl.col("len").cum_sum() // SLICE_EVENTS).collect()
-        for _, part in numbered.group_by("len", maintain_order=True):
-            among = pl.col("user_id").is_between(pl.lit(part["user_id"][0]), pl.lit(part["user_id"][-1]))
-            yield self.events_of(pieces, users, among)
+        numbered = counted.with_columns(pl.col("len").cum_sum() // SLICE_EVENTS)
+        ends = numbered.group_by("len").agg(pl.col("user_id").first(), pl.col("user_id").last().alias("last")).sort("len")
+        for _, first, last in ends.collect().iter_rows():
+            yield self.events_of(pieces, users, pl.col("user_id").is_between(pl.lit(first), pl.lit(last)))
 
     def events_of(self, pieces: Sequence[Piece], users: pl.Series, among: pl.Expr | None = None) -> pl.DataFrame:
         """All events of some customers in one frame; repeats are still in it."""
@@ -105,6 +105,10 @@ class Archive:
         for name in sorted(left):
             self._lake.remove(name)
         return count
+
+    def forget(self) -> None:
+        """Give back the memory of what was read; it is read again where it is asked for."""
+        self._read.clear()
 
     def _all(self) -> list[Piece]:
         found = []

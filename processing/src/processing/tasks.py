@@ -131,6 +131,7 @@ def profile_bucket(lake: Objects, index: Index | None, bucket: int, work: Work) 
             profiles = profiles.sort("user_id")
             for part in archive.slices(pieces, others["user_id"]):
                 counted.append(count_events(drop_repeats(part), others))  # noqa: PERF401 - one slice at a time
+        archive.forget()
         profiled = fresh[-1].last
         # First, so that it is never older than the profiles: those say whether there is something to do.
         lake.put(metrics_object(bucket), to_parquet(add_metrics(counted), {"through_batch": str(profiled)}))
