@@ -69,7 +69,9 @@ class Archive:
         events = pl.concat([pl.scan_parquet(self._open(piece)).select("user_id") for piece in pieces])
         counted = events.join(wanted.lazy(), on="user_id", how="semi").group_by("user_id").len().sort("user_id")
         numbered = counted.with_columns(pl.col("len").cum_sum() // SLICE_EVENTS)
-        ends = numbered.group_by("len").agg(pl.col("user_id").first(), pl.col("user_id").last().alias("last")).sort("len")
+        ends = (
+            numbered.group_by("len").agg(pl.col("user_id").first(), pl.col("user_id").last().alias("last")).sort("len")
+        )
         for _, first, last in ends.collect().iter_rows():
             yield self.events_of(pieces, users, pl.col("user_id").is_between(pl.lit(first), pl.lit(last)))
 
