@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
@@ -135,14 +136,17 @@ def test_the_lake_is_cut_by_customer(stack: Stack) -> None:
         assert {bucket_of(user, 4) for user in users["user_id"].to_pylist()} <= {bucket}
 
 
-def test_with_nothing_new_no_object_and_no_document_changes(stack: Stack) -> None:
+def test_with_nothing_new_no_object_and_no_document_changes(stack: Stack, tmp_path: Path) -> None:
     before, documents = objects(stack), search(stack, "customer_profiles/_search?size=5&version=true&sort=user_id")
-    done = stack.python("processing", "process")
+    done = stack.python("processing", "process", SPARK_CLASS_ARCHIVES=str(tmp_path))
     assert done.returncode == 0
     assert done.stdout.startswith("Nothing new: ")
     assert objects(stack) == before
     after = search(stack, "customer_profiles/_search?size=5&version=true&sort=user_id")
     assert after["hits"] == documents["hits"]
+    # The Java that was started in case is gone, and has not kept the few classes that it had read as all there are.
+    assert not any(tmp_path.iterdir())
+    assert not [process for process in psutil.process_iter(["cmdline"]) if _drives_spark(process, str(tmp_path))]
 
 
 def test_more_events_change_the_customers_they_belong_to_and_no_others(
@@ -261,3 +265,8 @@ def test_a_header_alone_is_no_error_and_no_event(stack: Stack, tmp_path: Path) -
     path.write_text(HEADER + "\n")
     report = ingest(stack, path)
     assert (report["read"], report["accepted"]) == (0, 0)
+
+
+def _drives_spark(process: psutil.Process, archives: str) -> bool:
+    command = process.info["cmdline"] or []
+    return "org.apache.spark.deploy.SparkSubmit" in command and any(archives in word for word in command)
