@@ -59,6 +59,8 @@ class Cluster:
         try:
             return list(tasks.collect())
         except Py4JError as error:
+            if _was_interrupted(error):
+                raise KeyboardInterrupt from error
             if not (reached.is_set() or self._has_worker()):
                 # Spark itself gives up earlier on a master that does not answer.
                 waited = time.monotonic() - began > self._settings.worker_wait_s
@@ -251,6 +253,13 @@ def _interrupt_later() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if pressed:
         raise KeyboardInterrupt
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C came first: pyspark then tidies up over the connection that it broke, and fails once more."""
+    while error and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 def _words(error: Py4JError, log: Path) -> str:

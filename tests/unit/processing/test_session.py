@@ -25,9 +25,13 @@ def cluster(executors: int) -> Cluster:
     return Cluster(context, Settings.from_env({**os.environ, **MASTER}), lambda *_: None)
 
 
-def failing() -> Any:
+def failing(*, interrupted: bool = False) -> Any:
     def collect() -> None:
-        raise Py4JError("java.lang.InterruptedException")
+        try:
+            if interrupted:
+                raise KeyboardInterrupt
+        finally:
+            raise Py4JError("java.lang.InterruptedException")
 
     return SimpleNamespace(collect=collect)
 
@@ -40,3 +44,9 @@ def test_a_master_that_does_not_answer_is_named() -> None:
 def test_what_fails_on_a_worker_is_not_the_master_s_fault() -> None:
     with pytest.raises(Py4JError, match="InterruptedException"):
         cluster(executors=1).run(failing(), "profiles", 1)
+
+
+@pytest.mark.parametrize("executors", [0, 1])
+def test_ctrl_c_is_ctrl_c_whatever_fails_after_it(executors: int) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        cluster(executors).run(failing(interrupted=True), "profiles", 1)
