@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from contextlib import ExitStack
+from contextlib import nullcontext
 
 from dotenv import dotenv_values
 from pyspark.errors import PySparkException
@@ -22,8 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     environ = {key: value or "" for key, value in {**dotenv_values(".env"), **os.environ}.items()}
     try:
         settings = Settings.from_env(environ)
-        with ExitStack() as stack:
-            java = stack.enter_context(Java(settings)) if given.command in USE_SPARK else None
+        with Java(settings) if given.command in USE_SPARK else nullcontext() as java:
             # Half a second, in which Java starts.
             from processing import commands  # noqa: PLC0415
 

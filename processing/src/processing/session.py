@@ -128,15 +128,14 @@ class Java:
         self.log = settings.reports / "process-spark.log"
         self.conf = SparkConf().setAll(list(_spark_settings(settings).items()))
         self._used = False
+        self._cleanup = ExitStack()
 
     def __enter__(self) -> Self:
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as cleanup:
-            out = cleanup.enter_context(self.log.open("wb"))
-            starter = cleanup.enter_context(ThreadPoolExecutor(1))
-            self._gateway = starter.submit(launch_gateway, self.conf, {"stdout": out, "stderr": out})
-            cleanup.callback(self._end)
-            self._cleanup = cleanup.pop_all()
+        out = self._cleanup.enter_context(self.log.open("wb"))
+        starter = self._cleanup.enter_context(ThreadPoolExecutor(1))
+        self._gateway = starter.submit(launch_gateway, self.conf, {"stdout": out, "stderr": out})
+        self._cleanup.callback(self._end)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -152,7 +151,7 @@ class Java:
 
     def end(self) -> None:
         """End Spark and Java; a second time does nothing."""
-        self._cleanup.pop_all().close()
+        self._cleanup.close()
 
     def _end(self) -> None:
         if self._gateway.exception():

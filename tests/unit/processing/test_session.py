@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,7 +21,7 @@ def cluster(executors: int) -> Cluster:
     spark = SimpleNamespace(sc=lambda: SimpleNamespace(getExecutorMemoryStatus=lambda: members))
     tracker = SimpleNamespace(getActiveJobsIds=list)
     context: Any = SimpleNamespace(_jsc=spark, statusTracker=lambda: tracker)
-    return Cluster(context, Settings.from_env({**os.environ, **MASTER}), lambda *_: None)
+    return Cluster(context, Settings.from_env(MASTER), lambda *_: None)
 
 
 def failing(*, interrupted: bool = False) -> Any:
