@@ -9,35 +9,40 @@ FILE ?= data/events.csv
 ROWS ?= 885129
 SEED ?= 1
 TESTS ?= tests
+# Percent of lines and branches that the tests without servers reach.
+COVERAGE_FLOOR := 70
 
 PY := .venv/bin/python
 READY := .venv/.ready
-LOCKED := requirements.lock pyproject.toml $(wildcard */pyproject.toml)
-CHOSEN = $(if $(REASON),--reason "$(REASON)") $(if $(SOURCE),--source "$(SOURCE)") $(if $(SINCE),--since "$(SINCE)")
+LOCKED := requirements.lock pyproject.toml $(wildcard */pyproject.toml libs/*/pyproject.toml)
+SELECTION = $(if $(REASON),--reason "$(REASON)") $(if $(SOURCE),--source "$(SOURCE)") $(if $(SINCE),--since "$(SINCE)")
 
-# Containers where a Docker engine answers, else the native stack; STACK=docker|native decides by hand.
+# Containers where a Docker engine answers, otherwise the native stack. STACK=docker|native overrides that.
 KIND := $(shell ./scripts/stack-kind.sh)
 ifeq ($(KIND),)
-$(error No stack is chosen: see the line above)
+$(error No stack could be chosen; the line above says why)
 else ifeq ($(KIND),docker)
 STACK_READY := .env
-SERVERS := ./scripts/compose.sh
-INGESTION := ./scripts/compose.sh run ingestion
-PROCESSING := ./scripts/compose.sh run processing
-SAMPLE := ./scripts/compose.sh sample
-DASHBOARD := ./scripts/compose.sh dashboard
+SERVERS := ./deploy/compose/compose.sh
+INGESTION := ./deploy/compose/compose.sh run ingestion
+PROCESSING := ./deploy/compose/compose.sh run processing
+SAMPLE := ./deploy/compose/compose.sh sample
+DASHBOARD := ./deploy/compose/compose.sh dashboard
 else
 STACK_READY := $(READY)
 SERVERS := $(PY) -m stack
-INGESTION := $(PY) -m ingestion
-PROCESSING = $(WITH_JAVA) $(PY) -m processing
+INGESTION := $(PY) -m customer_profiles.ingestion
+PROCESSING = $(WITH_JAVA) $(PY) -m customer_profiles.processing
 SAMPLE := $(PY) scripts/make_sample.py
-DASHBOARD := $(PY) -m dashboards serve
+DASHBOARD := $(PY) -m customer_profiles.dashboards serve
 endif
-# Spark's driver needs the Java that suits Spark, which need not be the one on the PATH.
+# Spark's driver needs a Java version that Spark supports, which may not be the one on the PATH.
 WITH_JAVA = JAVA_HOME="$$($(PY) stack/jvm.py --home spark)"
 
-.PHONY: help demo setup up down status logs clean scale spark-jars sample dataset ingest dead-letters replay process stream replay-live rebuild restore-index summary profile dashboard report bench-ingest bench-process bench-stream screenshots test test-compose lint format lock
+.PHONY: help demo setup up down status logs clean scale spark-jars sample dataset ingest dead-letters redrive process stream simulate rebuild restore-index summary profile dashboard report bench-ingest bench-process bench-stream screenshots test test-fast coverage test-compose lint format reference release-notes lock
+
+# Old names, which `make help` does not list.
+.PHONY: replay replay-live
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} \
@@ -46,112 +51,134 @@ help: ## Show this list
 	@echo
 
 ##@ Start here
-demo: ## Everything from nothing to profiles on the screen
+demo: ## Do everything: from an empty machine to profiles on the screen
 	@./scripts/demo.sh
 
-setup: ## Find or install what is missing, write .env with free ports and generated secrets
+setup: ## Install what is missing, write .env with free ports and generated secrets
 	@./setup-environment.sh
 
 ##@ The stack
-up: $(STACK_READY) ## Start Kafka, Spark, MinIO and Elasticsearch; returns when each answers
+up: $(STACK_READY) ## Start Kafka, Spark, MinIO and Elasticsearch, and wait until each answers
 	@$(SERVERS) up
 
 down: $(STACK_READY) ## Stop everything; data are kept
 	@$(SERVERS) down
 
-status: $(STACK_READY) ## What runs, since when, with how much memory and where
+status: $(STACK_READY) ## Show what runs, since when, with how much memory and where
 	@$(SERVERS) status
 
-logs: $(STACK_READY) ## The end of the servers' logs [SERVER=kafka FOLLOW=1]
+logs: $(STACK_READY) ## Show the end of the servers' logs [SERVER=kafka FOLLOW=1]
 	@$(SERVERS) logs $(SERVER) $(if $(FOLLOW),--follow)
 
-clean: $(STACK_READY) ## Remove all data after asking [YES=1]; the built servers are kept
+clean: $(STACK_READY) ## Remove all data after a question [YES=1]; the built servers are kept
 	@$(SERVERS) clean $(if $(YES),--yes)
 
-spark-jars: $(READY) ## Fetch the jars with which Spark itself reads the lake (23 MB, once)
+spark-jars: $(READY) ## Fetch the jars that let Spark itself read the lake (23 MB, once)
 	@$(PY) -m stack spark-jars
 
-scale: $(STACK_READY) ## So many Spark workers: WORKERS=3
-	@./scripts/scale.sh "$(or $(WORKERS),$(error Say how many: make scale WORKERS=3))"
+scale: $(STACK_READY) ## Change the number of Spark workers: WORKERS=3
+	@./scripts/scale.sh "$(or $(WORKERS),$(error Name a number of workers: make scale WORKERS=3))"
 	@$(SERVERS) up
 
 ##@ From events to profiles
-sample: $(STACK_READY) ## Make a synthetic file of events [ROWS=885129 SEED=1 FILE=data/events.csv]
+sample: $(STACK_READY) ## Write a synthetic file of events [ROWS=885129 SEED=1 FILE=data/events.csv]
 	@$(SAMPLE) --rows "$(ROWS)" --seed "$(SEED)" --out "$(FILE)" $(if $(FORCE),--force)
 
-dataset: $(READY) ## The real file of events by Kaggle's client; needs an account there [FILE=data/events.csv]
+dataset: $(READY) ## Download the real file of events from Kaggle; needs an account there [FILE=data/events.csv]
 	@./scripts/dataset.sh "$(FILE)"
 
-ingest: $(STACK_READY) ## CSV to Kafka, every row exactly once [FILE=data/events.csv REINGEST=1; FILE=- reads a pipe]
+ingest: $(STACK_READY) ## Send a CSV file to Kafka, every row exactly once [FILE=data/events.csv REINGEST=1; FILE=- reads a pipe]
 	@$(INGESTION) ingest "$(FILE)"
 
-dead-letters: $(STACK_READY) ## Rejected rows by reason, source and day [REASON= SOURCE= SINCE= EXPORT=letters.csv]
-	@$(INGESTION) dead-letters $(CHOSEN) $(if $(EXPORT),--export "$(EXPORT)")
+dead-letters: $(STACK_READY) ## Show rejected rows by reason, source and day [REASON= SOURCE= SINCE= EXPORT=letters.csv]
+	@$(INGESTION) dead-letters $(SELECTION) $(if $(EXPORT),--export "$(EXPORT)")
 
-replay: $(STACK_READY) ## Send mended rows again: MENDED=letters.csv or REASON=… [APPLY=1; else it only says what it would do]
-	@$(INGESTION) replay $(CHOSEN) $(if $(MENDED),--mended "$(MENDED)") $(if $(APPLY),--apply)
+redrive: $(STACK_READY) ## Send corrected dead letters again: CORRECTED=letters.csv or REASON=… [APPLY=1; without it, a dry run]
+	@$(INGESTION) redrive $(SELECTION) $(if $(or $(CORRECTED),$(MENDED)),--corrected "$(or $(CORRECTED),$(MENDED))") $(if $(APPLY),--apply)
 
-process: $(STACK_READY) ## Kafka to lake, profiles and index: everything that is new
+# The name of `redrive` until 0.1; kept for one release.
+replay: redrive
+	@echo "warning: 'make replay' is 'make redrive' since 0.2; the next release drops the old name" >&2
+
+process: $(STACK_READY) ## Turn everything new in Kafka into profiles, in the lake and the index
 	@$(PROCESSING) process $(if $(BRIEF),--brief)
 
-stream: $(STACK_READY) ## The same, kept running until Ctrl-C: profiles within seconds [STREAM_INTERVAL=2]
+stream: $(STACK_READY) ## Keep processing until Ctrl-C: profiles follow events within seconds [STREAM_INTERVAL=2]
 	@$(if $(STREAM_INTERVAL),STREAM_INTERVAL="$(STREAM_INTERVAL)") $(PROCESSING) stream
 
-replay-live: $(STACK_READY) ## Play a file into the topic as if it happened now [FILE=data/events.csv SPEED=60, or RATE=100]
-	@$(INGESTION) replay-live "$(FILE)" --speed "$(or $(SPEED),60)" $(if $(RATE),--rate "$(RATE)")
+simulate: $(STACK_READY) ## Simulate live traffic from a file [FILE=data/events.csv SPEED=60, or RATE=100 events/s]
+	@$(INGESTION) simulate "$(FILE)" --speed "$(or $(SPEED),60)" $(if $(RATE),--rate "$(RATE)")
 
-rebuild: $(STACK_READY) ## All profiles anew, into a new index that replaces the old one at once
+# The name of `simulate` until 0.1; kept for one release.
+replay-live: simulate
+	@echo "warning: 'make replay-live' is 'make simulate' since 0.2; the next release drops the old name" >&2
+
+rebuild: $(STACK_READY) ## Compute all profiles again, into a new index that replaces the old one at once
 	@$(PROCESSING) rebuild $(if $(BRIEF),--brief)
 
-restore-index: $(STACK_READY) ## Show the index again that was shown before the last rebuild
+restore-index: $(STACK_READY) ## Go back to the index from before the last rebuild
 	@$(PROCESSING) restore-index
 
-summary: $(STACK_READY) ## What all profiles add up to, the best customers and where to look next
+summary: $(STACK_READY) ## Show what all profiles add up to, the best customers and where to look next
 	@$(PROCESSING) summary
 
-profile: $(STACK_READY) ## One customer's profile: ID=1515915625519388267 [FROM=lake]; says so if lake and index differ
+profile: $(STACK_READY) ## Show one customer's profile: ID=1515915625519388267 [FROM=lake]; warns if lake and index differ
 	@$(PROCESSING) profile "$(or $(ID),$(error Name a customer: make profile ID=…))" $(if $(FROM),--from "$(FROM)")
 
 ##@ Dashboards
-dashboard: $(STACK_READY) ## The page with all charts on http://127.0.0.1:8050 until Ctrl-C; in containers, where Kibana is
+dashboard: $(STACK_READY) ## Serve the page with all charts on http://127.0.0.1:8050 until Ctrl-C; in containers, name Kibana's address
 	@$(DASHBOARD)
 
-report: $(READY) ## The charts as one HTML file and as PNGs, in reports/
-	@$(PY) -m dashboards report
+report: $(READY) ## Write the charts as one HTML file and as PNGs, in reports/
+	@$(PY) -m customer_profiles.dashboards report
 
 ##@ Development
-test: $(READY) ## All tests, on servers of their own [TESTS=tests/unit]
+test: $(READY) ## Run all tests, on servers of their own [TESTS=tests/unit]
 	@$(if $(filter tests,$(TESTS))$(findstring integration,$(TESTS)),./scripts/browser.sh)
 	@$(WITH_JAVA) $(PY) -m pytest $(TESTS)
 
-test-compose: $(READY) ## The containers: on this machine's engine, or on one brought up for the test [root on Debian]
+test-fast: $(READY) ## Run the tests that need no server: unit, contract and shell, in a minute or two
+	@$(PY) -m pytest tests/unit tests/contract tests/shell
+
+coverage: $(READY) ## Measure which lines and branches the tests without servers reach; fails below the floor
+	@$(PY) -m pytest tests/unit tests/contract --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)
+
+test-compose: $(READY) ## Test the containers, on this machine's engine or on one brought up for the test [root on Debian]
 	@$(WITH_JAVA) ./tests/compose/run.sh
 
-bench-ingest: $(READY) ## Ours, a row-by-row producer and kcat, on the running broker [FILE=data/events.csv KEEP=1]
-	@$(PY) -m scripts.bench_ingest "$(FILE)" $(if $(KEEP),--keep docs/benchmarks.md)
+bench-ingest: $(READY) ## Compare ingestion with a row-by-row producer and kcat, on the running broker [FILE=data/events.csv KEEP=1]
+	@$(PY) -m benchmarks.bench_ingest "$(FILE)" $(if $(KEEP),--keep docs/benchmarks.md)
 
-bench-process: $(READY) ## Ours, a plain Spark job and DuckDB, and how ours grows, on servers of its own [GROWTH="3 10" KEEP=1]
-	@$(WITH_JAVA) $(PY) -m scripts.bench_process $(if $(GROWTH),--growth $(GROWTH)) $(if $(KEEP),--keep docs/benchmarks.md)
+bench-process: $(READY) ## Compare processing with a plain Spark job and DuckDB, and measure its growth [GROWTH="3 10" KEEP=1]
+	@$(WITH_JAVA) $(PY) -m benchmarks.bench_process $(if $(GROWTH),--growth $(GROWTH)) $(if $(KEEP),--keep docs/benchmarks.md)
 
-bench-stream: $(READY) ## From an event to its profile, at 1,000 events/s for ten minutes and 10,000 for one, on servers of its own [KEEP=1]
-	@$(WITH_JAVA) $(PY) -m scripts.bench_stream $(if $(KEEP),--keep docs/benchmarks.md)
+bench-stream: $(READY) ## Measure the time from an event to its profile, at 1,000 and 10,000 events/s [KEEP=1]
+	@$(WITH_JAVA) $(PY) -m benchmarks.bench_stream $(if $(KEEP),--keep docs/benchmarks.md)
 
-screenshots: $(READY) ## The pictures of the page in docs/images, from the one that is shown
+screenshots: $(READY) ## Take the pictures in docs/images from the page that make dashboard serves
 	@$(PY) -m scripts.screenshots
 
-lint: $(READY) ## Format, lint, types, shell scripts and Dockerfiles; changes nothing
+lint: $(READY) ## Check format, lint, types, imports, spelling, shell scripts and Dockerfiles; changes nothing
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
+	@.venv/bin/lint-imports --no-cache >.venv/lint-imports.log || { cat .venv/lint-imports.log >&2; exit 1; }
+	@.venv/bin/codespell
 	@command -v shellcheck >/dev/null || { echo "error: shellcheck is missing: apt-get install shellcheck, or brew install shellcheck" >&2; exit 1; }
 	@shellcheck --external-sources $$(git ls-files '*.sh') .ci/run
-	@# Debian removes old versions of its packages, so they cannot be pinned (DL3008).
+	@# Debian removes old versions of its packages, so nothing can pin them (DL3008).
 	@[ ! -x .venv/bin/hadolint ] || .venv/bin/hadolint --ignore DL3008 $$(git ls-files '*Dockerfile' ':!tests')
-	@echo "lint: nothing to mend"
+	@echo "lint: no problems found"
 
-format: $(READY) ## Format the code and mend what can be mended
+format: $(READY) ## Format the code and apply automatic fixes
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
+
+reference: $(READY) ## Write the reference pages in docs/reference from the code
+	@$(PY) -m scripts.generate_reference
+
+release-notes: ## Print a version's section of the changelog [VERSION=0.2.0]
+	@./scripts/release-notes.sh $(VERSION)
 
 lock: $(READY) ## Renew the hashed locks from the pyproject.toml files
 	@PYTHON=$(PY) ./scripts/lock.sh

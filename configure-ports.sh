@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Choose a free port for every server and write it into .env.
+# Choose a free port for every server and write it to .env.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 # shellcheck source=scripts/lib/log.sh
@@ -9,6 +9,7 @@ source scripts/lib/platform.sh
 # shellcheck source=scripts/lib/env_file.sh
 source scripts/lib/env_file.sh
 
+# Default ports: those of customer_profiles.common.defaults. A test compares the two.
 PORTS=(
   KAFKA_PORT=9092
   KAFKA_CONTROLLER_PORT=9093
@@ -26,14 +27,14 @@ usage() {
   cat <<'TEXT'
 usage: ./configure-ports.sh [--repick]
 
-Chooses a free port for every server and writes it into .env. The usual ports are taken where they
-are free. A port that .env or the environment names stays as it is.
+Chooses a free port for every server and writes it to .env: the default port where it is free, else
+the next free one. A port that .env or the environment already sets stays as it is.
 
-  --repick   choose again for ports that another program has taken since; the stack has to be down
+  --repick   replace ports that another program has taken since; the stack has to be down
 TEXT
 }
 
-# True where something listens. PORT_PROBE may name another command that is asked instead.
+# Succeeds if something listens on port $1. Tests name another command in PORT_PROBE.
 is_taken() {
   if [[ -n ${PORT_PROBE:-} ]]; then
     "$PORT_PROBE" "$1"
@@ -42,7 +43,7 @@ is_taken() {
   fi
 }
 
-# The first port from $1 on that is free and that no other setting has.
+# Prints the first port from $1 on that is free and that no other setting uses.
 pick() {
   local port=$1
   while is_taken "$port" || [[ " ${chosen[*]-} " == *" $port "* ]]; do
@@ -53,7 +54,7 @@ pick() {
 }
 
 main() {
-  local repick=false entry name usual value port chosen=()
+  local repick=false home entry name default value port chosen=()
   case ${1:-} in
     "") ;;
     --repick) repick=true ;;
@@ -66,7 +67,8 @@ main() {
       exit 2
       ;;
   esac
-  if $repick && compgen -G "$(env_get STACK_HOME | grep . || echo .stack)/run/*.json" >/dev/null; then
+  home=$(env_get STACK_HOME)
+  if $repick && compgen -G "${home:-.stack}/run/*.json" >/dev/null; then
     die "The stack is running on its ports. Run \`make down\` first."
   fi
   env_create
@@ -76,22 +78,22 @@ main() {
     [[ -z $value ]] || chosen+=("$value")
   done
   for entry in "${PORTS[@]}"; do
-    name=${entry%%=*} usual=${entry#*=}
+    name=${entry%%=*} default=${entry#*=}
     value=${!name:-$(env_get "$name")}
     if [[ -n $value ]] && ! { $repick && is_taken "$value"; }; then
       continue
     fi
-    port=$(pick "$usual")
+    port=$(pick "$default")
     chosen+=("$port")
     env_replace "$name" "$port"
     if [[ -n $value ]]; then
       log "port $value is taken now: $name=$port in .env"
-    elif [[ $port != "$usual" ]]; then
-      log "port $usual is taken: $name=$port in .env"
+    elif [[ $port != "$default" ]]; then
+      log "port $default is taken: $name=$port in .env"
     fi
   done
   if [[ $(detect_platform) == codespaces ]]; then
-    log "forwarded in this Codespace once they run:"
+    log "this Codespace forwards the running servers to:"
     for name in ELASTICSEARCH_PORT MINIO_CONSOLE_PORT SPARK_UI_PORT; do
       log "  $name  $(codespaces_url "$(env_get "$name")")"
     done

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make this machine ready: find or install what is missing, write .env, build the servers once.
+# Prepare this machine: install missing tools, write .env and build the servers once.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 # shellcheck source=scripts/lib/log.sh
@@ -17,13 +17,13 @@ usage() {
   cat <<'TEXT'
 usage: ./setup-environment.sh [--check | --no-servers | --native]
 
-Finds or installs what the pipeline needs (Python 3.11 or newer, Java, Maven), makes the Python
+Installs the tools that the pipeline lacks (Python 3.11 or newer, Java, Maven), creates the Python
 environment .venv, writes .env and builds the servers under .stack. Where a Docker engine answers,
-everything runs in containers and .env is all it writes. Running it again is harmless and quick.
+everything runs in containers and the script writes .env alone. Running it again is safe and quick.
 
-  --check        say what is missing, change nothing; exit 1 where something is
-  --no-servers   stop before the servers
-  --native       the Python environment and the servers, whether there is a Docker engine or not
+  --check        list missing tools and change nothing; exit 1 if a tool is missing
+  --no-servers   do everything except building the servers
+  --native       set up the Python environment and the servers even if a Docker engine answers
 TEXT
 }
 
@@ -33,29 +33,36 @@ describe_machine() {
   memory=$(memory_mb)
   log "$(platform_name "$platform")${memory:+, $memory MB of memory}"
   case $platform in
-    wsl1) warn "WSL 1 is slow with many files; WSL 2 is better: wsl --set-version <distribution> 2" ;;
+    wsl1)
+      warn "WSL 1 is slow with many files; switch to WSL 2: wsl --set-version <distribution> 2"
+      ;;
     wsl2)
       if [[ -n $memory ]] && ((memory < 6000)); then
-        warn "WSL has $memory MB. More: memory=8GB under [wsl2] in %UserProfile%\\.wslconfig, then wsl --shutdown"
+        warn "WSL has $memory MB of memory. Give it more: memory=8GB under [wsl2]" \
+          "in %UserProfile%\\.wslconfig, then wsl --shutdown"
       fi
       ;;
-    unknown) warn "this system is not one that the pipeline is tested on (Linux, macOS, WSL, Codespaces)" ;;
+    unknown)
+      warn "the pipeline is not tested on this system, only on Linux, macOS, WSL and Codespaces"
+      ;;
   esac
   if [[ $platform == wsl* && $PWD == /mnt/* ]]; then
-    warn "this folder lies on the Windows disk, which is slow from WSL; a clone under ~ is many times faster"
+    warn "this folder is on the Windows disk, which is slow from WSL;" \
+      "a clone under ~ is many times faster"
   fi
   if [[ -n $memory ]] && ((memory < 3500)); then
-    warn "$memory MB of memory are little: the whole stack takes about 2 GB, a full run 5 GB"
+    warn "$memory MB of memory are little: the servers take about 2 GB and a full run takes 5 GB"
   fi
 }
 
-# Packages and their caches take 3 GB, the servers with theirs another 3: said before anything is written.
+# Packages take 3 GB with their caches, and the servers another 3. Check before writing anything.
 check_disk() {
   local free needed=200
   free=$(free_mb)
   [[ -f .venv/.ready ]] || needed=6000
   if [[ -n $free ]] && ((free < needed)); then
-    die "the disk of this folder has $free MB free and $needed MB are needed. Free some, or clone onto another disk, and run make setup again"
+    die "the disk of this folder has $free MB free and $needed MB are needed." \
+      "Free some space, or clone onto another disk, and run make setup again"
   fi
 }
 
@@ -65,7 +72,8 @@ write_settings() {
   env_default MINIO_ROOT_USER profiles-admin
   env_default MINIO_ROOT_PASSWORD "$(new_secret)"
   if [[ $kind == docker ]]; then
-    for name in KAFKA_PASSWORD ELASTIC_PASSWORD ELASTIC_READER_PASSWORD KIBANA_PASSWORD KIBANA_ENCRYPTION_KEY; do
+    for name in KAFKA_PASSWORD ELASTIC_PASSWORD ELASTIC_READER_PASSWORD KIBANA_PASSWORD \
+      KIBANA_ENCRYPTION_KEY; do
       env_default "$name" "$(new_secret)"
     done
   fi
@@ -93,7 +101,7 @@ main() {
   if [[ $kind == docker && $mode == all ]]; then
     check_engine
     write_settings docker
-    log "ready; everything runs in containers. Next: make demo, or make up"
+    log "ready: everything runs in containers. Next: make demo, or make up"
     return
   fi
   check_disk

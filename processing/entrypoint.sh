@@ -1,5 +1,5 @@
 #!/bin/sh
-# One image, three parts: `spark-master`, `spark-worker`, or a command of `python -m processing`.
+# One image, three roles: `spark-master`, `spark-worker`, or a command of the application.
 set -eu
 address=$(hostname -i | cut -d ' ' -f 1)
 case ${1:-} in
@@ -15,6 +15,6 @@ case ${1:-} in
   *)
     # Executors reach the driver at the address of its container.
     export SPARK_DRIVER_HOST="$address"
-    exec python -m processing "$@"
+    exec python -m customer_profiles.processing "$@"
     ;;
 esac

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fetch the real events of the electronics store by Kaggle's own client.
+# Download the real events of the electronics store with Kaggle's client.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib/log.sh
@@ -11,7 +11,8 @@ COLUMNS=event_time,event_type,product_id,category_id,category_code,brand,price,u
 
 label=$(dirname "$TARGET")/.$(basename "$TARGET").sample
 if [[ -e $TARGET && ! -e $label && -z ${FORCE:-} ]]; then
-  log "$TARGET is there already and is no sample; nothing was fetched (FORCE=1 fetches it again)"
+  log "$TARGET is there already and is no sample;" \
+    "nothing was downloaded (FORCE=1 downloads it again)"
   exit
 fi
 ./setup-kaggle.sh
@@ -19,14 +20,16 @@ client=${STACK_HOME:-.stack}/kaggle/bin/kaggle
 folder=$(mktemp -d "${TMPDIR:-/tmp}/dataset.XXXXXX")
 trap 'rm -rf "$folder"' EXIT
 "$client" datasets download "$DATASET" -f events.csv -p "$folder" --force ||
-  die "Kaggle did not give the file; mend what its client says above (a token that has run out, the network) and run make dataset again"
-# Kaggle packs what is large.
+  die "Kaggle did not give the file; fix what its client reports above" \
+    "(an expired token, the network) and run make dataset again"
+# Kaggle zips large files.
 if [[ -f $folder/events.csv.zip ]]; then
   .venv/bin/python -m zipfile -e "$folder/events.csv.zip" "$folder"
 fi
-[[ -f $folder/events.csv ]] || die "Kaggle gave no events.csv but: $(ls "$folder")"
+[[ -f $folder/events.csv ]] || die "Kaggle sent no events.csv, but: $(ls "$folder")"
 if [[ $(head -n 1 "$folder/events.csv" | tr -d '\r') != "$COLUMNS" ]]; then
-  die "what Kaggle gave is no file of events; its first line is: $(head -c 200 "$folder/events.csv" | head -n 1)"
+  first_line=$(head -c 200 "$folder/events.csv" | head -n 1)
+  die "Kaggle sent a file that holds no events; its first line is: $first_line"
 fi
 mkdir -p "$(dirname "$TARGET")"
 mv "$folder/events.csv" "$TARGET.new"

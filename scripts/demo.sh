@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything from nothing to profiles on the screen.
+# Run everything, from a clean clone to profiles on the screen.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib/log.sh
@@ -9,13 +9,13 @@ FILE=${FILE:-data/events.csv}
 
 main() {
   local began=$SECONDS
-  title "1/5  Getting this machine ready"
+  title "1/5  Preparing this machine"
   ./setup-environment.sh
   title "2/5  Starting Kafka, Spark, MinIO and Elasticsearch"
   make up
   title "3/5  Events of an electronics store"
   if [[ -f $FILE ]]; then
-    log "using $FILE, which is there"
+    log "using the existing $FILE"
   else
     make sample FILE="$FILE"
   fi

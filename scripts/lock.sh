@@ -4,17 +4,16 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 uv=(.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate)
-ours=(--no-emit-package customer-profiles-contracts
-  --no-emit-package customer-profiles-ingestion
-  --no-emit-package customer-profiles-processing
-  --no-emit-package customer-profiles-dashboards)
+members=(libs/contracts libs/common libs/profiles libs/kafka libs/lake libs/search ingestion processing dashboards)
+ours=()
+for member in "${members[@]}"; do ours+=(--no-emit-package "customer-profiles-$(basename "$member")"); done
 
-"${uv[@]}" "${ours[@]}" "$@" contracts/pyproject.toml ingestion/pyproject.toml processing/pyproject.toml \
-  dashboards/pyproject.toml --group pyproject.toml:stack --group pyproject.toml:scripts --group pyproject.toml:build --group pyproject.toml:dev \
+"${uv[@]}" "${ours[@]}" "$@" "${members[@]/%//pyproject.toml}" \
+  --group pyproject.toml:stack --group pyproject.toml:scripts --group pyproject.toml:build --group pyproject.toml:dev \
   --output-file requirements.lock
 # What goes into an image: the same versions, and nothing that the application does not need.
 for application in ingestion processing; do
-  "${uv[@]}" "${ours[@]}" --constraint requirements.lock contracts/pyproject.toml "$application/pyproject.toml" \
+  "${uv[@]}" "${ours[@]}" --constraint requirements.lock "$application/pyproject.toml" \
     --output-file "$application/requirements.lock"
 done
 # Kaggle's client, in an environment of its own: few need it, and it imports six without saying so.

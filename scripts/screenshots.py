@@ -1,5 +1,8 @@
 #!/usr/bin/env python
-"""Take the pictures of the page that the documents show, from a page that is being shown (`make dashboard`)."""
+"""Take the pictures of the page for the documents.
+
+The page has to be running (`make dashboard`).
+"""
 
 from __future__ import annotations
 
@@ -19,25 +22,30 @@ PICTURES = {
 
 
 def browser_options() -> dict[str, Any]:
-    """How Playwright is to start the browser of this machine, or its own where there is none."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    # Chromium's own sandbox needs rights that containers and root do not have; it sees our page alone.
-    return {"executable_path": found, "args": ["--no-sandbox"]}
+    """Return Playwright's launch options: this machine's browser, or Playwright's own without one.
+
+    Chromium's sandbox is off, because containers and root lack the rights that it needs. The
+    browser opens our page alone.
+    """
+    names = ("chromium", "chromium-browser", "google-chrome")
+    browser = next(filter(None, map(shutil.which, names)), None)
+    return {"executable_path": browser, "args": ["--no-sandbox"]}
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Take every picture. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="screenshots.py", description=__doc__)
     parser.add_argument("address", nargs="?", default="http://127.0.0.1:8050")
     parser.add_argument("--folder", type=Path, default=Path("docs/images"))
-    given = parser.parse_args(arguments)
-    given.folder.mkdir(parents=True, exist_ok=True)
+    options = parser.parse_args(arguments)
+    options.folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as driver:
         browser = driver.chromium.launch(**browser_options())
-        for name, options in PICTURES.items():
-            page = browser.new_page(**options)  # type: ignore[arg-type]
-            page.goto(given.address)
+        for name, picture in PICTURES.items():
+            page = browser.new_page(**picture)  # type: ignore[arg-type]
+            page.goto(options.address)
             page.wait_for_selector("body[data-loaded]")
-            path = given.folder / f"{name}.png"
+            path = options.folder / f"{name}.png"
             page.screenshot(path=path, full_page="phone" not in name)
             print(f"Written: {path}")
         browser.close()

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints docker or native: which of the two stacks the commands use.
+# Print which stack the commands use: docker or native.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib/log.sh

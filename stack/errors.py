@@ -1,5 +1,9 @@
 """Errors that end a command with one clear message."""
 
+from __future__ import annotations
 
-class StackError(Exception):
-    """Something a person has to act on; the message names the next action."""
+from customer_profiles.common.errors import PipelineError
+
+
+class StackError(PipelineError):
+    """A failure of the native stack that a person has to act on; the message names the action."""

@@ -1,6 +1,6 @@
-"""Find the Java runtimes on this machine, wherever they lie.
+"""Find the Java runtimes on this machine.
 
-Only the standard library is used: the set-up script runs this file before any package is installed.
+This file uses only the standard library: the set-up script runs it before any package is installed.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ class Jvm:
     home: Path
     version: int
     has_vector_module: bool
-    """Spark does not start without the module `jdk.incubator.vector`."""
+    """Whether it has the module `jdk.incubator.vector`. Spark does not start without it."""
 
     @property
     def java(self) -> Path:
+        """The program that starts the runtime."""
         return self.home / "bin" / "java"
 
 
 def candidate_homes(environ: Mapping[str, str], dist: Path) -> Iterator[Path]:
-    """Folders in which a Java runtime may lie, the ones that a person chose first."""
+    """Yield the folders that may hold a Java runtime, those that a person chose first."""
     if environ.get("JAVA_HOME"):
         yield Path(environ["JAVA_HOME"])
     on_path = shutil.which("java", path=environ.get("PATH"))
@@ -54,7 +55,7 @@ def candidate_homes(environ: Mapping[str, str], dist: Path) -> Iterator[Path]:
 
 
 def describe(home: Path) -> Jvm | None:
-    """What runtime lies in `home`; None where there is none or it does not answer."""
+    """Return the runtime in `home`, or None if there is none or it does not answer."""
     java = home / "bin" / "java"
     if not os.access(java, os.X_OK):
         return None
@@ -65,42 +66,53 @@ def describe(home: Path) -> Jvm | None:
     if version and modules:
         return Jvm(home, int(version[1]), VECTOR_MODULE in modules[1].split())
     try:
-        listed = subprocess.run([java, "--list-modules"], capture_output=True, text=True, timeout=30, check=True).stdout
+        modules_text = subprocess.run(
+            [java, "--list-modules"], capture_output=True, text=True, timeout=30, check=True
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return None
-    base = re.search(r"^java\.base@(\d+)", listed, re.M)
-    return Jvm(home, int(base[1]), VECTOR_MODULE in listed) if base else None
+    base = re.search(r"^java\.base@(\d+)", modules_text, re.M)
+    return Jvm(home, int(base[1]), VECTOR_MODULE in modules_text) if base else None
 
 
 def find(environ: Mapping[str, str], dist: Path) -> list[Jvm]:
-    """Every usable runtime, each once, in the order in which they are preferred."""
-    found: dict[Path, Jvm] = {}
+    """Return every usable runtime once, the preferred ones first.
+
+    Args:
+        environ: `JAVA_HOME`, `PATH` and `HOME` decide where to look.
+        dist: the built servers, which may include a runtime.
+    """
+    jvms: dict[Path, Jvm] = {}
     for home in candidate_homes(environ, dist):
-        if home.resolve() not in found and (jvm := describe(home)):
-            found[home.resolve()] = jvm
-    return list(found.values())
+        if home.resolve() not in jvms and (jvm := describe(home)):
+            jvms[home.resolve()] = jvm
+    return list(jvms.values())
 
 
 def for_elasticsearch(jvms: list[Jvm]) -> Jvm | None:
-    """Elasticsearch 9 needs Java 21 or newer."""
+    """Return the first runtime for Elasticsearch 9: Java 21 or newer."""
     return next((jvm for jvm in jvms if jvm.version >= 21), None)
 
 
 def for_spark(jvms: list[Jvm]) -> Jvm | None:
-    """Spark 4.2 needs Java 17 to 25 with the vector module; the newest is taken."""
-    fitting = [jvm for jvm in jvms if 17 <= jvm.version <= 25 and jvm.has_vector_module]
-    return max(fitting, key=lambda jvm: jvm.version, default=None)
+    """Return the newest runtime for Spark 4.2: Java 17 to 25 with the vector module."""
+    suitable = [jvm for jvm in jvms if 17 <= jvm.version <= 25 and jvm.has_vector_module]
+    return max(suitable, key=lambda jvm: jvm.version, default=None)
 
 
 def for_kafka(jvms: list[Jvm]) -> Jvm | None:
-    """Kafka 4 needs Java 17 or newer."""
+    """Return the runtime for Kafka 4: Spark's, or the first of Java 17 or newer."""
     return for_spark(jvms) or next((jvm for jvm in jvms if jvm.version >= 17), None)
 
 
 def main(arguments: list[str]) -> int:
-    """Print what this machine lacks, one word a line, or with `--home spark` where Spark's Java lies."""
+    """Print the servers whose Java is missing, one a line.
+
+    With `--home spark`, print the home of Spark's Java instead.
+    """
     root = Path(__file__).resolve().parent.parent
-    dist = Path(os.environ.get("STACK_DIST") or root / (os.environ.get("STACK_HOME") or ".stack") / "dist")
+    home = root / (os.environ.get("STACK_HOME") or ".stack")
+    dist = Path(os.environ.get("STACK_DIST") or home / "dist")
     jvms = find(os.environ, dist)
     spark = for_spark(jvms)
     if arguments == ["--home", "spark"]:

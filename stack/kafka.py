@@ -5,23 +5,17 @@ from __future__ import annotations
 import base64
 import subprocess
 import uuid
+from pathlib import Path
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from stack.errors import StackError
 from stack.jvm import Jvm
-from stack.server import Server, write
+from stack.server import Server, write_config
 from stack.settings import Settings
 
-
-def kafka(settings: Settings, java: Jvm) -> Server:
-    """The broker on loopback; its data are formatted on the first start."""
-    folder = settings.data("kafka")
-    config = settings.home / "config" / "kafka"
-    address = settings.address("KAFKA_PORT")
-    controller = settings.address("KAFKA_CONTROLLER_PORT")
-    properties = f"""\
+PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers={controller}
@@ -42,32 +36,39 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 log.cleaner.dedupe.buffer.size=16777216
 """
-    logging = """\
+LOG4J2 = """\
 <Configuration status="WARN">
   <Appenders><Console name="out"><PatternLayout pattern="%d %p %c{1}: %m%n"/></Console></Appenders>
   <Loggers><Root level="WARN"><AppenderRef ref="out"/></Root></Loggers>
 </Configuration>
 """
-    command = [str(java.java), "-XX:+UseSerialGC", "-Xms128m", "-Xmx512m", "-XX:TieredStopAtLevel=4"]
-    command += [f"-Dlog4j2.configurationFile={config}/log4j2.xml", "-cp", f"{settings.dist}/kafka/lib/*"]
+
+
+def kafka(settings: Settings, java: Jvm) -> Server:
+    """Describe the broker on loopback. The first start formats its storage."""
+    folder = settings.data("kafka")
+    config = settings.home / "config" / "kafka"
+    address = settings.address("KAFKA_PORT")
+    properties = PROPERTIES.format(
+        address=address, controller=settings.address("KAFKA_CONTROLLER_PORT"), folder=folder
+    )
+    command = [
+        *(str(java.java), "-XX:+UseSerialGC", "-Xms128m", "-Xmx512m", "-XX:TieredStopAtLevel=4"),
+        f"-Dlog4j2.configurationFile={config}/log4j2.xml",
+        *("-cp", f"{settings.dist}/kafka/lib/*"),
+    ]
 
     def prepare() -> None:
-        write(config / "server.properties", properties)
-        write(config / "log4j2.xml", logging)
-        if (folder / "meta.properties").exists():
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        # The tool takes a name with a dash in front for an option.
-        while (cluster := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
-            pass
-        tool = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", f"{config}/server.properties", "--standalone"]
-        done = subprocess.run([*command, *tool], capture_output=True, text=True)
-        if done.returncode:
-            raise StackError(f"Kafka's storage under {folder} could not be formatted:\n{done.stdout}{done.stderr}")
+        write_config(config / "server.properties", properties)
+        write_config(config / "log4j2.xml", LOG4J2)
+        if not (folder / "meta.properties").exists():
+            _format_storage(command, config, folder)
 
     def ready() -> bool:
         try:
-            client = AdminClient({"bootstrap.servers": address, "log_level": 0, "socket.timeout.ms": 2000})
+            client = AdminClient(
+                {"bootstrap.servers": address, "log_level": 0, "socket.timeout.ms": 2000}
+            )
             return bool(client.list_topics(timeout=2).brokers)
         except KafkaException:
             return False
@@ -80,3 +81,21 @@ log.cleaner.dedupe.buffer.size=16777216
         address=address,
         prepare=prepare,
     )
+
+
+def _format_storage(command: list[str], config: Path, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    # The tool mistakes a cluster id with a leading dash for an option.
+    while (cluster_id := _random_id()).startswith("-"):
+        pass
+    tool = ["kafka.tools.StorageTool", "format", "--standalone"]
+    options = ["-t", cluster_id, "-c", f"{config}/server.properties"]
+    done = subprocess.run([*command, *tool, *options], capture_output=True, text=True)
+    if done.returncode:
+        raise StackError(
+            f"Kafka's storage under {folder} could not be formatted:\n{done.stdout}{done.stderr}"
+        )
+
+
+def _random_id() -> str:
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")

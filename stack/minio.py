@@ -7,7 +7,7 @@ from stack.settings import Settings
 
 
 def minio(settings: Settings) -> Server:
-    """One server with one folder of data; API and console on loopback."""
+    """Describe the server: one folder of data, API and console on loopback."""
     folder = settings.data("minio")
     address = settings.address("MINIO_PORT")
     console = settings.address("MINIO_CONSOLE_PORT")
@@ -22,7 +22,8 @@ def minio(settings: Settings) -> Server:
             "MINIO_ROOT_PASSWORD": settings.minio_password,
             "MINIO_UPDATE": "off",
             "MINIO_CALLHOME_ENABLE": "off",
-            # Go returns memory to the system late and lets garbage grow to the size of what is in use.
+            # By default, Go returns memory to the system late and lets garbage grow as large as
+            # the memory in use.
             "GOMEMLIMIT": "512MiB",
             "GOGC": "50",
         },

@@ -1,4 +1,4 @@
-"""What the supervisor needs to know about one server."""
+"""The description of one server, from which the supervisor starts and watches it."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ class Server:
     name: str
     command: list[str]
     ports: tuple[str, ...]
-    """Names of the port settings on which it listens."""
+    """The port settings that the server listens on."""
     ready: Callable[[], bool]
-    """True once the server answers the protocol that its clients speak."""
+    """Returns True once the server answers in the protocol of its clients."""
     address: str
-    """Where a person or a client finds it."""
+    """Where people and clients find the server."""
     prepare: Callable[[], None] = lambda: None
-    """Writes configuration and folders; runs before each start and may run again."""
+    """Writes configuration and creates folders. Runs before each start and may run again."""
     env: Mapping[str, str] = field(default_factory=dict)
     after: str | None = None
-    """A server that has to be ready before this one starts."""
+    """The server that has to be ready before this one starts."""
     deadline_s: float = 90.0
+    """How long the server may take to become ready."""
 
 
-def write(path: Path, text: str) -> None:
-    """Write a configuration file, making its folder."""
+def write_config(path: Path, text: str) -> None:
+    """Write a configuration file and create its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
 
 
 def http_ok(url: str) -> bool:
-    """True when a GET on `url` answers 200 within two seconds."""
+    """Return whether a GET on `url` answers 200 within two seconds."""
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:
             return bool(answer.status == 200)

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from customer_profiles.common import defaults
 from stack.errors import StackError
 
 ROOT = Path(__file__).resolve().parent.parent
 
-PORT_DEFAULTS: Mapping[str, int] = {
-    "KAFKA_PORT": 9092,
-    "KAFKA_CONTROLLER_PORT": 9093,
-    "SPARK_MASTER_PORT": 7077,
-    "SPARK_UI_PORT": 8080,
-    "MINIO_PORT": 9000,
-    "MINIO_CONSOLE_PORT": 9001,
-    "ELASTICSEARCH_PORT": 9200,
-    "ELASTICSEARCH_TRANSPORT_PORT": 9300,
-}
-"""Every port that the stack listens on, by the name of its setting."""
+PORT_NAMES = (
+    "KAFKA_PORT",
+    "KAFKA_CONTROLLER_PORT",
+    "SPARK_MASTER_PORT",
+    "SPARK_UI_PORT",
+    "MINIO_PORT",
+    "MINIO_CONSOLE_PORT",
+    "ELASTICSEARCH_PORT",
+    "ELASTICSEARCH_TRANSPORT_PORT",
+)
+"""The settings of all ports that the stack listens on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +31,22 @@ class Settings:
     home: Path
     """Data, logs and process records; one per stack."""
     dist: Path
-    """Built servers; may be shared by several stacks."""
+    """Built servers; several stacks may share them."""
     ports: Mapping[str, int]
+    """Each port by the name of its setting."""
     minio_user: str
-    minio_password: str
+    minio_password: str = field(repr=False)
     workers: int
-    """Of Spark, on this machine."""
+    """Spark workers on this machine."""
     worker_cores: int
     worker_memory: str
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
-        """Read the settings.
+        """Read the settings from these variables alone. Empty values count as unset.
 
         Raises:
-            StackError: naming everything that is missing or malformed at once.
+            StackError: a setting is missing or wrong; the message names all of them.
         """
         problems: list[str] = []
 
@@ -61,39 +63,45 @@ class Settings:
                 problems.append(f"{name} is not set")
             return value
 
-        ports = {name: integer(name, default) for name, default in PORT_DEFAULTS.items()}
-        workers, cores = integer("SPARK_WORKERS", 1), integer("SPARK_WORKER_CORES", 2)
-        user, password = required("MINIO_ROOT_USER"), required("MINIO_ROOT_PASSWORD")
-        doubles = sorted({port for port in ports.values() if list(ports.values()).count(port) > 1})
-        if doubles:
-            problems.append(f"port {doubles[0]} is given to two servers")
+        home = ROOT / (environ.get("STACK_HOME") or defaults.STACK_HOME)
+        settings = cls(
+            home=home,
+            dist=Path(environ["STACK_DIST"]) if environ.get("STACK_DIST") else home / "dist",
+            ports={name: integer(name, defaults.PORTS[name]) for name in PORT_NAMES},
+            workers=integer("SPARK_WORKERS", defaults.SPARK_WORKERS),
+            worker_cores=integer("SPARK_WORKER_CORES", defaults.SPARK_WORKER_CORES),
+            worker_memory=environ.get("SPARK_WORKER_MEMORY") or defaults.SPARK_WORKER_MEMORY,
+            minio_user=required("MINIO_ROOT_USER"),
+            minio_password=required("MINIO_ROOT_PASSWORD"),
+        )
+        ports = list(settings.ports.values())
+        duplicates = sorted({port for port in ports if ports.count(port) > 1})
+        if duplicates:
+            problems.append(f"port {duplicates[0]} is given to two servers")
         if problems:
             raise StackError(
                 "The settings are not usable: " + "; ".join(problems) + ".\n"
-                "Run `make setup` to fill in what is missing, or mend the values in .env."
+                "Run `make setup` to fill in what is missing, or correct the values in .env."
             )
-        home = ROOT / (environ.get("STACK_HOME") or ".stack")
-        return cls(
-            home=home,
-            dist=Path(environ["STACK_DIST"]) if environ.get("STACK_DIST") else home / "dist",
-            ports=ports,
-            minio_user=user,
-            minio_password=password,
-            workers=workers,
-            worker_cores=cores,
-            worker_memory=environ.get("SPARK_WORKER_MEMORY") or "2g",
-        )
+        return settings
 
     @property
     def servers(self) -> tuple[str, ...]:
         """The names of all servers."""
-        more = (f"spark-worker-{number}" for number in range(2, self.workers + 1))
-        return ("kafka", "spark-master", "spark-worker", *more, "minio", "elasticsearch")
+        more_workers = (f"spark-worker-{number}" for number in range(2, self.workers + 1))
+        return (
+            "kafka",
+            "spark-master",
+            "spark-worker",
+            *more_workers,
+            "minio",
+            "elasticsearch",
+        )
 
     def data(self, server: str) -> Path:
-        """The folder that holds one server's data."""
+        """Return the folder of one server's data."""
         return self.home / "data" / server
 
     def address(self, port: str) -> str:
-        """`127.0.0.1:PORT` for a port setting."""
-        return f"127.0.0.1:{self.ports[port]}"
+        """Return `127.0.0.1:PORT` for the name of a port setting."""
+        return f"{defaults.HOST}:{self.ports[port]}"

@@ -1,9 +1,8 @@
-"""What several tests need: rows, events and a second opinion."""
+"""Helpers that many tests share: rows, events, an object store in memory and the oracle."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
@@ -12,14 +11,16 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from processing.errors import Superseded
-from processing.lake import Objects
+from customer_profiles.lake.errors import WriteConflictError
+from customer_profiles.lake.object_store import ObjectStore, StoredObject
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_FILE = ROOT.parent / "shared" / "data" / "multi-category-2019-10.csv"
-"""Real rows, where they lie beside the project."""
+"""A file of real rows. Few machines have it."""
 
-HEADER = "event_time,event_type,product_id,category_id,category_code,brand,price,user_id,user_session"
+HEADER = (
+    "event_time,event_type,product_id,category_id,category_code,brand,price,user_id,user_session"
+)
 GOOD_ROW = {
     "event_time": "2020-09-24 11:57:06 UTC",
     "event_type": "view",
@@ -34,17 +35,17 @@ GOOD_ROW = {
 
 
 def row(**changes: str) -> dict[str, str]:
-    """A good row with some values changed."""
+    """Return a valid row with some values changed."""
     return {**GOOD_ROW, **changes}
 
 
 def line(**changes: str) -> str:
-    """A good row as a line of CSV."""
+    """Return a valid row, with some values changed, as a line of CSV."""
     return ",".join(row(**changes).values())
 
 
 def event(**changes: Any) -> dict[str, Any]:
-    """An event as `build_profiles` takes it."""
+    """Return an event with the columns that `build_profiles` needs."""
     values: dict[str, Any] = {
         "event_id": "e1",
         "event_time": datetime(2020, 9, 24, 11, 57, 6, tzinfo=UTC),
@@ -59,60 +60,66 @@ def event(**changes: Any) -> dict[str, Any]:
 
 
 EVENT_COLUMNS: dict[str, Any] = {
-    **dict.fromkeys(["event_id", "event_type", "category_code", "brand", "user_id", "user_session"], pl.String),
+    **dict.fromkeys(
+        ["event_id", "event_type", "category_code", "brand", "user_id", "user_session"], pl.String
+    ),
     "event_time": pl.Datetime("us", "UTC"),
     "price": pl.Decimal(18, 4),
 }
 
 
 def events(*rows: dict[str, Any]) -> pl.DataFrame:
-    """A frame of events; those without an `event_id` of their own get one each."""
-    numbered = [{**values, "event_id": values["event_id"] + f"-{place}"} for place, values in enumerate(rows)]
+    """Return a frame of events, and number the `event_id` of each so that all are distinct."""
+    numbered = [
+        {**values, "event_id": values["event_id"] + f"-{number}"}
+        for number, values in enumerate(rows)
+    ]
     return pl.DataFrame(numbered, schema=EVENT_COLUMNS)
 
 
-class MemoryLake(Objects):
-    """A lake for unit tests: named objects with conditional writes, which may stop as a killed run does."""
+class MemoryObjectStore(ObjectStore):
+    """An object store in memory that can fail like a run that is killed."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
-        self._left: int | None = None
+        self._writes_left: int | None = None
 
     def stop_after(self, writes: int | None) -> None:
-        """Let so many writes and removals through and raise at the next; None for all of them."""
-        self._left = writes
+        """Allow this many more writes and deletions, then fail. None allows all of them."""
+        self._writes_left = writes
 
-    def get(self, name: str) -> tuple[bytes, str] | None:
+    def get(self, name: str) -> StoredObject | None:
         data = self.objects.get(name)
-        return None if data is None else (data, hashlib.sha256(data).hexdigest())
+        return None if data is None else StoredObject(data, hashlib.sha256(data).hexdigest())
 
-    def put(self, name: str, data: bytes, headers: Mapping[str, str] | None = None) -> None:
-        self._count()
-        found = self.get(name)
-        conditions = dict(headers or {})
-        if ("If-None-Match" in conditions and found) or (
-            "If-Match" in conditions and (not found or found[1] != conditions["If-Match"])
-        ):
-            raise Superseded(name)
+    def put(
+        self, name: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False
+    ) -> None:
+        self._count_write()
+        stored = self.get(name)
+        changed = if_match is not None and (stored is None or stored.etag != if_match)
+        if changed or (if_absent and stored):
+            raise WriteConflictError(name)
         self.objects[name] = data
 
-    def sizes(self, prefix: str) -> dict[str, int]:
-        return {name: len(data) for name, data in sorted(self.objects.items()) if name.startswith(prefix)}
+    def list_sizes(self, prefix: str) -> dict[str, int]:
+        names = sorted(name for name in self.objects if name.startswith(prefix))
+        return {name: len(self.objects[name]) for name in names}
 
-    def remove(self, name: str) -> None:
-        self._count()
+    def delete(self, name: str) -> None:
+        self._count_write()
         self.objects.pop(name, None)
 
-    def _count(self) -> None:
-        if self._left is not None:
-            if not self._left:
+    def _count_write(self) -> None:
+        if self._writes_left is not None:
+            if not self._writes_left:
                 raise InterruptedError
-            self._left -= 1
+            self._writes_left -= 1
 
 
 def oracle(csv: Path) -> pl.DataFrame:
-    """Profiles by an independent DuckDB query over the CSV, without the fields of a run."""
-    found = duckdb.sql(
+    """Compute profiles from the CSV with an independent DuckDB query, without the run's fields."""
+    profiles = duckdb.sql(
         f"""
         with raw as (select * from read_csv('{csv}', all_varchar = true, header = true)),
         rows as (
@@ -122,25 +129,31 @@ def oracle(csv: Path) -> pl.DataFrame:
         ),
         favorites as (
             select user_id,
-                (select category_code from rows c where c.user_id = u.user_id and category_code is not null
+                (select category_code from rows c where c.user_id = u.user_id
+                 and category_code is not null
                  group by 1 order by count(*) desc, 1 limit 1) as favorite_category,
                 (select brand from rows b where b.user_id = u.user_id and brand is not null
                  group by 1 order by count(*) desc, 1 limit 1) as favorite_brand
             from (select distinct user_id from rows) u
         ),
         sums as (
-            select user_id, count(*) as total_events, count(distinct user_session) as total_sessions,
+            select user_id, count(*) as total_events,
+                count(distinct user_session) as total_sessions,
                 count(*) filter (event_type = 'purchase') as total_purchases,
                 count(*) filter (event_type = 'view') as total_product_views,
                 count(*) filter (event_type = 'cart') as total_cart_additions,
-                coalesce(sum(price) filter (event_type = 'purchase'), 0)::decimal(18, 2) as total_revenue,
-                round(100.0 * count(*) filter (event_type = 'purchase') / count(*), 2)::double as conversion_rate,
+                coalesce(sum(price) filter (event_type = 'purchase'), 0)::decimal(18, 2)
+                    as total_revenue,
+                round(100.0 * count(*) filter (event_type = 'purchase') / count(*), 2)::double
+                    as conversion_rate,
                 sum(price) filter (event_type = 'purchase') as exact_revenue,
-                count(distinct moment::date) as days_active, min(moment) as first_seen, max(moment) as last_seen
+                count(distinct moment::date) as days_active, min(moment) as first_seen,
+                max(moment) as last_seen
             from rows group by user_id
         )
         select user_id,
-            case when total_revenue >= 1000 then 'High Value' when total_revenue >= 500 then 'Medium Value'
+            case when total_revenue >= 1000 then 'High Value'
+                when total_revenue >= 500 then 'Medium Value'
                 when total_purchases >= 1 then 'Converting Customer' when total_cart_additions >= 1
                 then 'Interested Shopper' when total_product_views >= 10 then 'Active Browser'
                 else 'Casual Visitor' end as customer_segment,
@@ -150,7 +163,11 @@ def oracle(csv: Path) -> pl.DataFrame:
     ).pl()
     # DuckDB divides decimals as binary floats, which cannot be rounded to the cent.
     averages = [
-        None if revenue is None else (Decimal(revenue) / purchases).quantize(Decimal("0.01"), ROUND_HALF_UP)
-        for revenue, purchases in found.select("exact_revenue", "total_purchases").iter_rows()
+        None
+        if revenue is None
+        else (Decimal(revenue) / purchases).quantize(Decimal("0.01"), ROUND_HALF_UP)
+        for revenue, purchases in profiles.select("exact_revenue", "total_purchases").iter_rows()
     ]
-    return found.drop("exact_revenue").with_columns(pl.Series("avg_order_value", averages, pl.Decimal(18, 2)))
+    return profiles.drop("exact_revenue").with_columns(
+        pl.Series("avg_order_value", averages, pl.Decimal(18, 2))
+    )

@@ -1,28 +1,31 @@
 # shellcheck shell=bash
-# Read and fill .env. A value that somebody set is never changed here, but by env_replace.
+# Read and write .env. Only env_replace changes a value that is set.
 
 ENV_FILE=${ENV_FILE:-.env}
 
-# The value of a name in .env; nothing where it is missing or empty.
+# Prints the value of a name in .env, or nothing if it is missing or empty.
 env_get() {
   [[ -f $ENV_FILE ]] || return 0
-  sed -n "s/^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}$1=//p" "$ENV_FILE" | tail -n 1 | sed "s/^[\"']\(.*\)[\"']\$/\1/"
+  sed -n "s/^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}$1=//p" "$ENV_FILE" | tail -n 1 |
+    sed "s/^[\"']\(.*\)[\"']\$/\1/"
 }
 
-# Make .env where it is missing; only its owner may read it.
+# Creates .env if it is missing. Only its owner may read it.
 env_create() {
   if [[ ! -f $ENV_FILE ]]; then
-    (umask 077 && printf '# Settings of this machine; .env.example says what each is. Never commit this file.\n' >"$ENV_FILE")
+    (umask 077 &&
+      printf '# Settings of this machine; .env.example explains each. Never commit this file.\n' \
+        >"$ENV_FILE")
   fi
   chmod 600 "$ENV_FILE"
 }
 
-# Set a name that has no value yet, here or in the environment.
+# Sets a name that has no value in .env or in the environment.
 env_default() {
   [[ -n $(env_get "$1") || -n ${!1:-} ]] || env_replace "$1" "$2"
 }
 
-# Set a name, whatever it was; only what was generated or what a person asked for goes through here.
+# Sets a name and replaces its old value. Only for generated values and on a person's request.
 env_replace() {
   local rest
   rest=$(grep -v "^$1=" "$ENV_FILE" || true)
@@ -30,8 +33,8 @@ env_replace() {
   mv "$ENV_FILE.new" "$ENV_FILE"
 }
 
-# A secret of 32 letters and digits.
+# Prints a secret of 32 letters and digits.
 new_secret() {
-  # head ends the pipe early, which is no failure.
+  # head closes the pipe early, which makes tr fail. That is expected.
   { LC_ALL=C tr -dc 'A-Za-z0-9' </dev/urandom || true; } 2>/dev/null | head -c 32
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Say what happens; errors go to standard error and name the next action.
+# Messages for people. Errors go to standard error and name the next action.
 
 log() { printf '  %s\n' "$*"; }
 

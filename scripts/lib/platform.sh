@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# On what kind of machine this runs. Every probe is a command on the PATH or a variable, so that
-# tests can put others in their place.
+# Facts about this machine. Every probe is a command on the PATH or a variable, so that tests can
+# fake it.
 
 # Prints codespaces, wsl1, wsl2, macos, linux or unknown.
 detect_platform() {
@@ -34,7 +34,7 @@ platform_name() {
   esac
 }
 
-# Megabytes of memory, or nothing where they cannot be told.
+# Prints the megabytes of memory, or nothing if they are unknown.
 memory_mb() {
   if [[ -r ${MEMINFO:-/proc/meminfo} ]]; then
     awk '/^MemTotal:/ {print int($2 / 1024)}' "${MEMINFO:-/proc/meminfo}"
@@ -43,14 +43,14 @@ memory_mb() {
   fi
 }
 
-# Megabytes that are free on the disk of this folder, or nothing where they cannot be told.
+# Prints the free megabytes on the disk of this folder, or nothing if they are unknown.
 free_mb() {
   if command -v df >/dev/null; then
     df -Pk . | awk 'NR == 2 {print int($4 / 1024)}'
   fi
 }
 
-# The address under which a port of this machine is reached from outside the Codespace.
+# Prints the address that leads from outside the Codespace to a port of this machine.
 codespaces_url() {
   printf 'https://%s-%s.%s\n' "${CODESPACE_NAME:-codespace}" "$1" \
     "${GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN:-app.github.dev}"

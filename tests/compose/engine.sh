@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A Docker engine and images for the test of the containers, where the machine has none.
-#   engine.sh up     prints the variables under which the engine is reached; starts one if none answers
-#   engine.sh down   ends the engine that this script started
+# Provide a Docker engine and images for the container tests on a machine that has none.
+#   engine.sh up     start an engine if none answers, and print the variables that select it
+#   engine.sh down   stop the engine that this script started
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=scripts/lib/log.sh
@@ -12,22 +12,22 @@ source scripts/lib/env_file.sh
 source scripts/lib/engine.sh
 
 HERE=$PWD/.stack/engine
-# An engine with health checks that begin often, and Compose: Debian's next release has them.
+# The next Debian release has Compose, and an engine that supports start intervals of health checks.
 SUITE=trixie
 ENGINE_PACKAGES=(docker.io docker-cli docker-compose docker-buildx containerd)
 MIRROR=/etc/apt/sources.list.d/debian.sources
 
 say() { printf '  %s\n' "$*" >&2; }
 
-# The packages of the engine, unpacked beside the system's own.
+# Unpack the packages of the engine without installing them.
 fetch_engine() {
   [[ ! -f $HERE/fetched ]] || return 0
   [[ $(id -u) == 0 && -f $MIRROR ]] ||
-    die "no Docker engine answers, and only root on Debian can be given one for the test. Start yours, then run make test-compose again"
+    die "no Docker engine answers, and this script can provide one only to root on Debian. Start yours, then run make test-compose again"
   say "fetching a Docker engine"
   rm -rf "$HERE/root" "$HERE/apt"
   mkdir -p "$HERE"/{root,debs,run} "$HERE"/apt/{lists,cache/archives}/partial
-  # The mirror that this machine uses anyway.
+  # Use the configured mirror.
   sed "s/^Suites: bookworm .*/Suites: $SUITE/; s/^Suites: bookworm-security/Suites: $SUITE-security/" "$MIRROR" >"$HERE/apt/debian.sources"
   local options=(-o "Dir::Etc::sourcelist=$HERE/apt/debian.sources" -o "Dir::Etc::sourceparts=/dev/null"
     -o "Dir::State::lists=$HERE/apt/lists" -o "Dir::Cache=$HERE/apt/cache" -o APT::Sandbox::User=root)
@@ -35,7 +35,7 @@ fetch_engine() {
   (cd "$HERE/debs" && apt-get "${options[@]}" -qq download "${ENGINE_PACKAGES[@]}" >&2)
   local package
   for package in "$HERE"/debs/*.deb; do dpkg-deb -x "$package" "$HERE/root"; done
-  # runc is this system's: the next release's wants a newer libc.
+  # Install runc from this release, because that of the next one needs a newer libc.
   apt-get -qq update >&2
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends runc iptables debootstrap >/dev/null
   touch "$HERE/fetched"
@@ -64,20 +64,20 @@ start_engine() {
 
 has() { docker image inspect "$1" >/dev/null 2>&1; }
 
-# Stand-ins for what cannot be pulled: a Debian made here, and the native stack's own servers.
+# Without access to a registry, build stand-in images from Debian packages and the native stack's servers.
 make_images() {
   local dist=${STACK_DIST:-$PWD/.stack/dist} here=tests/compose/stand-ins image
   if [[ ! -f $HERE/no-hub ]]; then
     if timeout 120 docker pull --quiet debian:trixie-slim >/dev/null 2>&1; then return; fi
-    # Asked once.
+    # Do not try again on the next run.
     touch "$HERE/no-hub"
   fi
   if ! has debian:trixie-slim; then
-    say "making a base image of Debian"
+    say "building a Debian base image"
     make_base
   fi
   has python:3.13-slim-trixie || docker tag debian:trixie-slim python:3.13-slim-trixie
-  say "making stand-ins of the servers' images from the native stack"
+  say "building stand-ins for the servers' images from the native stack"
   .venv/bin/python -m tests.compose.security.build
   docker build --quiet --tag stand-in-java - <"$here/java.Dockerfile" >/dev/null
   while read -r name image; do
@@ -96,7 +96,7 @@ make_base() {
   rm -rf "$root"
   debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv,python3-pip $SUITE "$root" >"$HERE/debootstrap.log" 2>&1 ||
     die "debootstrap failed: $(tail -n 3 "$HERE/debootstrap.log")"
-  # What the package managers of this machine need: its certificates and settings.
+  # Copy the certificates and settings that the package managers need here.
   cp /usr/local/share/ca-certificates/*.crt "$root/usr/local/share/ca-certificates/" 2>/dev/null || true
   chroot "$root" update-ca-certificates >/dev/null 2>&1
   [[ ! -f /etc/pip.conf ]] || cp /etc/pip.conf "$root/etc/pip.conf"

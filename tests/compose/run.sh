@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The containers, tested: with this machine's engine, or with one that is brought up for it and ended again.
+# Test the containers with the Docker engine of this machine, or with one that is started for the test.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 trap 'tests/compose/engine.sh down' EXIT

@@ -1,4 +1,4 @@
-"""The contract holds together: rules, schema, examples and codec say the same."""
+"""The contract is consistent: its rules, schema, examples and codec agree."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts import (
+from customer_profiles.contracts import (
     COLUMNS,
     MESSAGE_FIELDS,
     RAW_EVENTS,
-    InvalidMessage,
+    InvalidMessageError,
     Reason,
     bucket_of,
     check,
@@ -24,17 +24,17 @@ from contracts import (
     encode,
     event_id,
 )
-from contracts.rules import canonical_price, canonical_time, category_root
+from customer_profiles.contracts.rules import canonical_price, canonical_time, category_root
 from tests.support import row
 
-CONTRACT = files("contracts")
+CONTRACT = files("customer_profiles.contracts")
 SCHEMA = json.loads(CONTRACT.joinpath("schemas/raw_event.v1.json").read_text())
 VALID = sorted(CONTRACT.joinpath("examples/valid").iterdir(), key=lambda file: file.name)
 INVALID = sorted(CONTRACT.joinpath("examples/invalid").iterdir(), key=lambda file: file.name)
 
 
 @pytest.mark.parametrize("file", VALID, ids=lambda file: file.name)
-def test_valid_examples_fit_schema_codec_and_rules(file: Any) -> None:
+def test_a_valid_example_satisfies_schema_codec_and_rules(file: Any) -> None:
     message = json.loads(file.read_text())
     jsonschema.validate(message, SCHEMA)
     decoded = decode(file.read_bytes())
@@ -45,13 +45,13 @@ def test_valid_examples_fit_schema_codec_and_rules(file: Any) -> None:
 
 
 @pytest.mark.parametrize("file", INVALID, ids=lambda file: file.name)
-def test_invalid_examples_are_refused(file: Any) -> None:
+def test_an_invalid_example_is_rejected(file: Any) -> None:
     message = json.loads(file.read_text())
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(message, SCHEMA)
     try:
         canonical, reasons = check(decode(file.read_bytes()))
-    except InvalidMessage:
+    except InvalidMessageError:
         return
     assert reasons or canonical != {column: message[column] for column in COLUMNS}
 
@@ -62,7 +62,10 @@ def test_schema_and_code_name_the_same_fields() -> None:
 
 
 def test_an_event_id_never_changes() -> None:
-    assert event_id({**row(event_time="2020-09-24T11:57:06Z"), "brand": None}) == "206352166fb665cf895e8031b0b03683"
+    assert (
+        event_id({**row(event_time="2020-09-24T11:57:06Z"), "brand": None})
+        == "206352166fb665cf895e8031b0b03683"
+    )
 
 
 def test_a_bucket_never_changes() -> None:
@@ -70,7 +73,7 @@ def test_a_bucket_never_changes() -> None:
     assert bucket_of("1515915625519388267", 16) == 702577059 % 16
 
 
-def test_a_topic_never_changes() -> None:
+def test_the_topic_of_events_never_changes() -> None:
     assert (RAW_EVENTS.name, RAW_EVENTS.partitions) == ("raw_events", 3)
 
 
@@ -100,7 +103,10 @@ def test_a_topic_never_changes() -> None:
         ({"user_id": "123456789012345678901"}, [Reason.USER_ID_NOT_INTEGER]),
         ({"user_session": "  "}, [Reason.USER_SESSION_MISSING]),
         ({"brand": "a\x1fb"}, [Reason.CONTROL_CHARACTER]),
-        ({"price": "free", "user_session": ""}, [Reason.PRICE_INVALID, Reason.USER_SESSION_MISSING]),
+        (
+            {"price": "free", "user_session": ""},
+            [Reason.PRICE_INVALID, Reason.USER_SESSION_MISSING],
+        ),
     ],
     ids=str,
 )
@@ -121,26 +127,52 @@ def test_a_row_keeps_all_of_its_reasons(changes: dict[str, str], reasons: list[R
         ("0001-01-01T00:00:00+02:00", None),
     ],
 )
-def test_canonical_time(text: str, canonical: str | None) -> None:
+def test_a_time_has_one_canonical_form(text: str, canonical: str | None) -> None:
     assert canonical_time(text) == canonical
 
 
 @pytest.mark.parametrize(
     ("text", "canonical"),
-    [("31.90", "31.90"), ("31.9", "31.90"), ("31", "31.00"), ("031.9000", "31.90"), ("0", "0.00"), ("1.125", "1.125")],
+    [
+        ("31.90", "31.90"),
+        ("31.9", "31.90"),
+        ("31", "31.00"),
+        ("031.9000", "31.90"),
+        ("0", "0.00"),
+        ("1.125", "1.125"),
+    ],
 )
-def test_canonical_price(text: str, canonical: str) -> None:
+def test_a_price_has_one_canonical_form(text: str, canonical: str) -> None:
     assert canonical_price(text) == canonical
 
 
+@pytest.mark.parametrize(
+    ("category_code", "root"),
+    [
+        ("electronics.telephone", "electronics"),
+        ("electronics.audio.headphone", "electronics"),
+        ("electronics", "electronics"),
+        ("electronics.", "electronics"),
+        (".foo", None),
+        (".", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_the_category_root_is_the_top_level_of_the_code(
+    category_code: str | None, root: str | None
+) -> None:
+    assert category_root(category_code) == root
+
+
 @given(st.fixed_dictionaries({column: st.text(max_size=30) for column in COLUMNS}))
-def test_whatever_passes_the_rules_fits_the_schema_and_is_canonical(values: dict[str, str]) -> None:
+def test_an_accepted_row_is_canonical(values: dict[str, str]) -> None:
     canonical, reasons = check(values)
     if not reasons:
         assert check(canonical) == (canonical, [])
 
 
 @pytest.mark.parametrize("data", [b"", b"null", b"[]", b"{", b"\xff", b'{"schema_version": true}'])
-def test_what_is_no_message_is_refused(data: bytes) -> None:
-    with pytest.raises(InvalidMessage):
+def test_data_that_is_not_a_message_is_rejected(data: bytes) -> None:
+    with pytest.raises(InvalidMessageError):
         decode(data)

@@ -1,4 +1,4 @@
-"""What a person meets at the command line."""
+"""The commands as a person uses them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def test_help_lists_every_target() -> None:
     assert documented == set(declared[1].split())
 
 
-def test_a_stack_that_is_not_up_is_said_with_the_next_action(fresh_stack: Stack, tmp_path: Path) -> None:
+def test_a_stack_that_is_not_up_is_said_with_the_next_action(
+    fresh_stack: Stack, tmp_path: Path
+) -> None:
     path = tmp_path / "events.csv"
     path.write_text(HEADER + "\n")
     for target in ("ingest", "process"):
@@ -86,8 +88,14 @@ def test_a_second_up_is_harmless_and_status_tells_what_runs(stack: Stack) -> Non
 
 
 def test_everything_listens_on_loopback_alone(stack: Stack) -> None:
-    ports = {int(stack.environ[name]) for name in stack.environ if name.endswith("_PORT") and stack.environ[name]}
-    listening = [c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.laddr]
+    ports = {
+        int(stack.environ[name])
+        for name in stack.environ
+        if name.endswith("_PORT") and stack.environ[name]
+    }
+    listening = [
+        c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.laddr
+    ]
     ours = {c.pid for c in listening if c.laddr.port in ports}
     addresses = {ip_address(c.laddr.ip.removeprefix("::ffff:")) for c in listening if c.pid in ours}
     assert addresses
@@ -101,7 +109,9 @@ def test_logs_of_one_server_are_shown(stack: Stack) -> None:
     assert stack.run("make", "logs", "SERVER=nonsense").returncode != 0
 
 
-def test_data_outlive_down_and_up_and_nothing_is_left_running(fresh_stack: Stack, tmp_path: Path) -> None:
+def test_data_outlive_down_and_up_and_nothing_is_left_running(
+    fresh_stack: Stack, tmp_path: Path
+) -> None:
     events = tmp_path / "events.csv"
     assert fresh_stack.run("make", "sample", "ROWS=500", f"FILE={events}").returncode == 0
     for target in ("up", "ingest", "process"):
@@ -109,10 +119,17 @@ def test_data_outlive_down_and_up_and_nothing_is_left_running(fresh_stack: Stack
         assert done.returncode == 0, done.stdout + done.stderr
     home = fresh_stack.environ["STACK_HOME"]
     assert fresh_stack.run("make", "down").returncode == 0
-    left = [p.pid for p in psutil.process_iter(["cmdline"]) if any(home in part for part in p.info["cmdline"] or ())]
+    left = [
+        p.pid
+        for p in psutil.process_iter(["cmdline"])
+        if any(home in part for part in p.info["cmdline"] or ())
+    ]
     assert left == []
     assert fresh_stack.run("make", "up").returncode == 0
-    assert "Nothing new: all 500 rows were in" in fresh_stack.run("make", "ingest", f"FILE={events}").stdout
+    assert (
+        "Nothing new: all 500 rows were in"
+        in fresh_stack.run("make", "ingest", f"FILE={events}").stdout
+    )
     assert fresh_stack.run("make", "process").stdout.startswith("Nothing new:")
     assert fresh_stack.run("make", "clean", "YES=1").returncode == 0
     assert not (Path(home) / "data").exists()
@@ -126,9 +143,13 @@ def test_a_run_that_is_stopped_leaves_no_process_and_the_next_one_goes_on(
     events = tmp_path / f"{sent.name}-{after}.csv"
     seed = str(sum(events.name.encode()))
     for target in ("sample", "ingest"):
-        assert stack.run("make", target, "ROWS=3000", f"SEED={seed}", f"FILE={events}").returncode == 0
-    command = [sys.executable, "-m", "processing", "process"]
-    with subprocess.Popen(command, cwd=ROOT, env=dict(stack.environ), stdout=subprocess.PIPE, text=True) as run:
+        assert (
+            stack.run("make", target, "ROWS=3000", f"SEED={seed}", f"FILE={events}").returncode == 0
+        )
+    command = [sys.executable, "-m", "customer_profiles.processing", "process"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=dict(stack.environ), stdout=subprocess.PIPE, text=True
+    ) as run:
         assert run.stdout
         assert any(after in line for line in run.stdout)
         started = _children(run.pid)
@@ -149,13 +170,13 @@ def test_a_run_that_is_stopped_leaves_no_process_and_the_next_one_goes_on(
 
 
 def _children(pid: int) -> list[psutil.Process]:
-    """The processes that a process has started, once there are any."""
+    """Wait until a process has started others, and return them."""
     deadline = time.monotonic() + 30
-    while not (found := psutil.Process(pid).children(recursive=True)):
+    while not (children := psutil.Process(pid).children(recursive=True)):
         assert time.monotonic() < deadline
-    return found
+    return children
 
 
 def _distinct_events(stack: Stack) -> int:
-    """Different events in the topic, by the client that did not write them."""
+    """Count the distinct events in the topic, read by a client that did not write them."""
     return len({json.loads(message.value)["event_id"] for message in messages(stack, "raw_events")})

@@ -1,4 +1,4 @@
-"""The same stacks as in the integration tests."""
+"""The stack fixtures of the integration tests."""
 
 from tests.integration.conftest import fresh_stack, stack
 

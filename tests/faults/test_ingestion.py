@@ -1,4 +1,4 @@
-"""What is killed in the middle and run again ends as if nothing had happened."""
+"""An ingestion that is killed and run again ends as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from contracts import DEAD_LETTERS, PROGRESS, RAW_EVENTS, TOPICS
-from ingestion.topics import ends_of
+from customer_profiles.contracts import DEAD_LETTERS, PROGRESS, RAW_EVENTS, TOPICS
+from customer_profiles.kafka.admin import end_offsets
 from scripts.make_sample import make_events
 from stack.settings import Settings
 from stack.supervisor import Supervisor
@@ -28,19 +28,19 @@ KILLS = 20
 ROWS = 60_000
 SEED = 20
 BLOCK_MB = "0.2"
-"""Some 35 transactions a file, so that most kills fall into one."""
+"""About 35 transactions per file, so that most kills interrupt one."""
 
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack of its own, because its broker is killed."""
+    """A separate stack, because the tests kill its broker."""
     with running(tmp_path_factory.mktemp("stack"), BLOCK_MB=BLOCK_MB) as stack:
         yield stack
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Files with rejected rows and repeats, and what one undisturbed run makes of all of them."""
+    """Files with rejected rows and repeats, and what undisturbed runs make of them."""
 
     paths: list[Path]
     events: Counter[tuple[bytes, bytes]]
@@ -54,7 +54,7 @@ def in_topics(stack: Stack) -> tuple[Counter[tuple[bytes, bytes]], Counter[bytes
 
 def forget(stack: Stack) -> None:
     """Remove all topics, and return when they are gone."""
-    admin = AdminClient({"bootstrap.servers": stack.ingestion.bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": stack.ingestion.kafka_bootstrap_servers})
     for future in admin.delete_topics([topic.name for topic in TOPICS]).values():
         future.result(timeout=30)
     deadline = time.monotonic() + 30
@@ -72,7 +72,7 @@ def files(broker: Stack, tmp_path_factory: pytest.TempPathFactory) -> Files:
         rows = make_events(ROWS, SEED + number)
         rows.vstack(rows[1_000:1_050]).write_csv(path)
         paths.append(path)
-        done = broker.python("ingestion", "ingest", str(path))
+        done = broker.python("customer_profiles.ingestion", "ingest", str(path))
         assert done.returncode == 0, done.stderr
     events, letters = in_topics(broker)
     assert events.total() > 4.9 * ROWS
@@ -81,8 +81,8 @@ def files(broker: Stack, tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 def start(stack: Stack, path: Path, **changes: str) -> subprocess.Popen[str]:
-    """An ingestion that has taken over its source."""
-    command = [sys.executable, "-m", "ingestion", "ingest", str(path)]
+    """Start an ingestion and return it once it has acquired its source."""
+    command = [sys.executable, "-m", "customer_profiles.ingestion", "ingest", str(path)]
     environ = {**stack.environ, **changes, "PYTHONUNBUFFERED": "1"}
     running = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True)
     assert running.stdout
@@ -92,7 +92,7 @@ def start(stack: Stack, path: Path, **changes: str) -> subprocess.Popen[str]:
 
 def test_twenty_kills_at_random_moments_change_nothing(broker: Stack, files: Files) -> None:
     forget(broker)
-    dice = random.Random(SEED)  # noqa: S311 - which moments does not matter, that they can be had again does
+    dice = random.Random(SEED)  # noqa: S311 - the moments need to be reproducible, not unpredictable
     killed = 0
     for path in files.paths:
         while killed < KILLS:
@@ -104,32 +104,33 @@ def test_twenty_kills_at_random_moments_change_nothing(broker: Stack, files: Fil
                 running.kill()
                 running.communicate()
                 killed += 1
-        done = broker.python("ingestion", "ingest", str(path))
+        done = broker.python("customer_profiles.ingestion", "ingest", str(path))
         assert done.returncode == 0, done.stderr
     assert killed == KILLS
     assert in_topics(broker) == (files.events, files.letters)
 
 
-def test_a_broker_that_is_killed_and_comes_back_changes_nothing(broker: Stack, files: Files) -> None:
+def test_a_broker_that_is_killed_and_comes_back_changes_nothing(
+    broker: Stack, files: Files
+) -> None:
     forget(broker)
-    servers = broker.ingestion.bootstrap_servers
     for number, path in enumerate(files.paths):
         if number:
-            assert broker.python("ingestion", "ingest", str(path)).returncode == 0
+            assert broker.python("customer_profiles.ingestion", "ingest", str(path)).returncode == 0
             continue
-        # Hundreds of transactions, so that the broker dies in the midst of them.
+        # The run needs hundreds of transactions, so that the broker dies amid them.
         running = start(broker, path, BLOCK_MB="0.01")
         deadline = time.monotonic() + 60
-        while sum(ends_of(servers, PROGRESS).values()) < 8:
+        while sum(end_offsets(broker.ingestion.kafka, PROGRESS).values()) < 8:
             assert time.monotonic() < deadline
-        state = Supervisor(Settings.from_env(broker.environ), print).state("kafka")
+        state = Supervisor(Settings.from_env(broker.environ)).state("kafka")
         assert state
         os.kill(state.pid, signal.SIGKILL)
         assert running.poll() is None, "the run was over before the broker was killed"
         up = broker.python("stack", "up")
         assert up.returncode == 0, up.stdout + up.stderr
-        # It may outlive the broker, or end with an error that says how to go on: so it is done.
+        # The run may survive, or fail with an error that says to run the command again.
         running.communicate(timeout=200)
-        again = broker.python("ingestion", "ingest", str(path))
+        again = broker.python("customer_profiles.ingestion", "ingest", str(path))
         assert again.returncode == 0, again.stderr
     assert in_topics(broker) == (files.events, files.letters)

@@ -1,4 +1,4 @@
-"""Processing that loses its driver, its worker, an executor or a Python process ends as if nothing had happened."""
+"""Processing gives exact results even if its driver, worker, executor or Python is killed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from kafka import KafkaProducer
 
-from contracts import DEAD_LETTERS, RAW_EVENTS
+from customer_profiles.contracts import DEAD_LETTERS, RAW_EVENTS
 from scripts.make_sample import make_events
 from stack.settings import Settings
 from stack.supervisor import Supervisor
@@ -38,113 +38,124 @@ KILLS = 20
 ROWS = 24_000
 SEED = 5
 PARTS = 4
-MISFITS = 7
+INVALID_MESSAGES = 7
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack of its own, because its processes are killed; small batches, so that a run has many steps."""
+    """A separate stack whose processes are killed. Small batches give a run many steps."""
     with running(tmp_path_factory.mktemp("stack"), BATCH_EVENTS="1500") as stack:
         yield stack
 
 
-def victims(stack: Stack, driver: int) -> dict[str, int]:
-    """What there is to be killed now, by what it is."""
-    found = {"driver": driver}
-    state = Supervisor(Settings.from_env(stack.environ), print).state("spark-worker")
+def running_processes(stack: Stack, driver: int) -> dict[str, int]:
+    """Return the process ids that can be killed now, by kind."""
+    pids = {"driver": driver}
+    state = Supervisor(Settings.from_env(stack.environ)).state("spark-worker")
     if state:
-        found["worker"] = state.pid
+        pids["worker"] = state.pid
         for child in psutil.Process(state.pid).children(recursive=True):
             with suppress(psutil.NoSuchProcess):
                 command = " ".join(child.cmdline())
                 if "CoarseGrainedExecutorBackend" in command:
-                    found["executor"] = child.pid
+                    pids["executor"] = child.pid
                 elif "pyspark.daemon" in command:
                     # Children come after their parent: the last one is a worker, not the daemon.
-                    found["python"] = child.pid
-    return found
+                    pids["python"] = child.pid
+    return pids
 
 
-def run_and_kill(stack: Stack, wanted: list[str], dice: random.Random) -> list[str]:
-    """Run `make process` and kill its processes, one after the other, until it ends; returns which."""
-    command = [sys.executable, "-m", "processing", "process", "--brief"]
+def run_and_kill(stack: Stack, kinds: list[str], rng: random.Random) -> list[str]:
+    """Run processing, kill its processes one by one until it ends, and return their kinds."""
+    command = [sys.executable, "-m", "customer_profiles.processing", "process", "--brief"]
     log = stack.reports / "killed.log"
     killed: list[str] = []
     with (
         log.open("wb") as out,
-        subprocess.Popen(command, cwd=ROOT, env=dict(stack.environ), stdout=out, stderr=out) as run,
+        subprocess.Popen(
+            command, cwd=ROOT, env=dict(stack.environ), stdout=out, stderr=out
+        ) as child,
     ):
         while b"starting Spark" not in log.read_bytes():
-            if run.poll() is not None:
+            if child.poll() is not None:
                 break
             time.sleep(0.05)
         try:
-            while run.poll() is None and len(killed) < len(wanted):
+            while child.poll() is None and len(killed) < len(kinds):
                 with suppress(subprocess.TimeoutExpired):
-                    run.wait(dice.uniform(0.3, 6))
+                    child.wait(rng.uniform(0.3, 6))
                     break
-                victim = wanted[len(killed)]
-                found = victims(stack, run.pid)
-                if victim not in found:
+                kind = kinds[len(killed)]
+                pids = running_processes(stack, child.pid)
+                if kind not in pids:
                     continue
-                os.kill(found[victim], signal.SIGKILL)
-                killed.append(victim)
-                if victim == "worker":
+                os.kill(pids[kind], signal.SIGKILL)
+                killed.append(kind)
+                if kind == "worker":
                     assert stack.python("stack", "up").returncode == 0
-            # It outlives its helpers, or ends with an error that says how to go on.
-            assert run.wait(200) in (0, 1, -signal.SIGKILL), log.read_text()
+            # The run survives, or ends with an error that names the next action.
+            assert child.wait(200) in (0, 1, -signal.SIGKILL), log.read_text()
         finally:
-            run.kill()
+            child.kill()
     return killed
 
 
-def publish_misfits(stack: Stack) -> int:
-    """Publish what is no event to each partition; returns how many."""
-    producer = KafkaProducer(bootstrap_servers=stack.ingestion.bootstrap_servers)
-    for number in range(MISFITS):
+def publish_invalid_messages(stack: Stack) -> int:
+    """Publish invalid messages to every partition and return their number."""
+    producer = KafkaProducer(bootstrap_servers=stack.ingestion.kafka_bootstrap_servers)
+    for number in range(INVALID_MESSAGES):
         producer.send(RAW_EVENTS.name, b"no event %d" % number, partition=number % 3)
     producer.flush()
     producer.close()
-    return MISFITS
+    return INVALID_MESSAGES
 
 
-def archived(stack: Stack) -> pl.DataFrame:
-    """Every row of `events/`."""
+def read_events(stack: Stack) -> pl.DataFrame:
+    """Read every row of `events/`."""
     columns = ["event_id", "kafka_partition", "kafka_offset"]
     table = pq.read_table("data-lake/events", filesystem=lake_files(stack), columns=columns)
-    found = pl.from_arrow(table)
-    assert isinstance(found, pl.DataFrame)
-    return found
+    events = pl.from_arrow(table)
+    assert isinstance(events, pl.DataFrame)
+    return events
 
 
-def test_twenty_kills_of_any_process_at_random_moments_change_nothing(cluster: Stack, tmp_path: Path) -> None:
-    dice = random.Random(SEED)  # noqa: S311 - which moments does not matter, that they can be had again does
-    wanted = ["driver", "worker", "executor", "python"] * (KILLS // 4)
-    dice.shuffle(wanted)
+def test_twenty_kills_of_any_process_at_random_moments_change_nothing(
+    cluster: Stack, tmp_path: Path
+) -> None:
+    rng = random.Random(SEED)  # noqa: S311 - only repeatability matters
+    kinds = ["driver", "worker", "executor", "python"] * (KILLS // 4)
+    rng.shuffle(kinds)
     path = tmp_path / "events.csv"
     rows = make_events(ROWS, SEED).filter(pl.col("user_session").is_not_null())
-    left, part, misfits = list(wanted), 0, 0
-    while left:
-        # Each part has customers of the parts before it; after the last one, the same events come again.
+    remaining, part, invalid = list(kinds), 0, 0
+    while remaining:
+        # Each part has customers of the parts before it. After the last part, all events are
+        # ingested again.
         part += 1
         rows[: part * ROWS // PARTS].write_csv(path)
         ingest(cluster, path, **({"REINGEST": "1"} if part > PARTS else {}))
-        misfits += publish_misfits(cluster)
-        while left and (killed := run_and_kill(cluster, left, dice)):
-            left = left[len(killed) :]
+        invalid += publish_invalid_messages(cluster)
+        while remaining and (killed := run_and_kill(cluster, remaining, rng)):
+            remaining = remaining[len(killed) :]
     rows.write_csv(path)
     ingest(cluster, path)
     process(cluster)
 
-    sent = [message for message in messages(cluster, RAW_EVENTS.name) if not message.value.startswith(b"no event")]
-    lake = archived(cluster)
-    places = Counter(lake.select("kafka_partition", "kafka_offset").iter_rows())
-    assert places == Counter((message.partition, message.offset) for message in sent)
+    sent = [
+        message
+        for message in messages(cluster, RAW_EVENTS.name)
+        if not message.value.startswith(b"no event")
+    ]
+    landed = read_events(cluster)
+    positions = Counter(landed.select("kafka_partition", "kafka_offset").iter_rows())
+    assert positions == Counter((message.partition, message.offset) for message in sent)
 
-    letters = Counter(message.key for message in messages(cluster, DEAD_LETTERS.name))
-    places_of_misfits = [key for key in letters if key and key.startswith(b"raw_events/")]
-    assert len(places_of_misfits) == misfits
-    assert {letters[key] for key in places_of_misfits} == {1}
+    dead_letters = Counter(message.key for message in messages(cluster, DEAD_LETTERS.name))
+    invalid_ids = [key for key in dead_letters if key and key.startswith(b"raw_events/")]
+    assert len(invalid_ids) == invalid
+    assert {dead_letters[key] for key in invalid_ids} == {1}
 
     check_profiles(cluster, path)
-    assert cluster.python("processing", "process").stdout.startswith("Nothing new:")
+    assert cluster.python("customer_profiles.processing", "process").stdout.startswith(
+        "Nothing new:"
+    )

@@ -1,4 +1,4 @@
-"""The page in a real browser, on real servers: what it draws is what DuckDB computes from the same rows."""
+"""The page in a real browser, on real servers, shows the numbers that DuckDB computes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import polars as pl
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from dashboards.panels import read_panels
+from customer_profiles.dashboards.panels import read_panels
 from scripts.make_sample import make_events
 from scripts.screenshots import browser_options
 from tests.integration.conftest import Stack, ingest, process, running
@@ -36,7 +36,12 @@ FILTERS = [
     {"category": "(none)", "segment": "Casual Visitor"},
     {"brand": "(none)"},
     {"since": "2020-11-01", "until": "2020-12-31"},
-    {"segment": "Interested Shopper", "category": "computers", "since": "2020-10-10", "until": "2021-01-31"},
+    {
+        "segment": "Interested Shopper",
+        "category": "computers",
+        "since": "2020-10-10",
+        "until": "2021-01-31",
+    },
 ]
 
 
@@ -48,7 +53,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def rows(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file whose profiles are in the stack."""
+    """Ingest and process a file; return its path."""
     path = tmp_path_factory.mktemp("rows") / "events.csv"
     make_events(12_000, 11).write_csv(path)
     ingest(stack, path)
@@ -58,10 +63,10 @@ def rows(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def site(stack: Stack, rows: Path) -> Iterator[str]:
-    """The address of the page."""
+    """Serve the page; return its address."""
     log = stack.reports.parent / "dashboard.log"
     with log.open("w") as out:
-        command = [sys.executable, "-m", "dashboards", "serve"]
+        command = [sys.executable, "-m", "customer_profiles.dashboards", "serve"]
         child = subprocess.Popen(command, cwd=ROOT, env=dict(stack.environ), stdout=out, stderr=out)
     try:
         deadline = time.monotonic() + WAIT_S
@@ -85,15 +90,23 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, site: str) -> Iterator[Page]:
-    """A page that fails the test when it complains, or asks anything of any other address."""
+    """Open a page that fails the test if it logs an error or requests any other address."""
     page = browser.new_page(viewport={"width": 1400, "height": 900}, reduced_motion="reduce")
-    complaints: list[str] = []
-    page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda asked: None if asked.url.startswith((site, "data:")) else complaints.append(asked.url))
+    problems: list[str] = []
+    page.on(
+        "console",
+        lambda entry: problems.append(entry.text) if entry.type in ("error", "warning") else None,
+    )
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on(
+        "request",
+        lambda request: (
+            None if request.url.startswith((site, "data:")) else problems.append(request.url)
+        ),
+    )
     yield page
     page.close()
-    assert not complaints
+    assert not problems
 
 
 def free_port() -> int:
@@ -104,8 +117,8 @@ def free_port() -> int:
 
 
 def get(site: str, path: str) -> Any:
-    with urllib.request.urlopen(f"{site}/{path}", timeout=30) as answer:
-        return json.load(answer)
+    with urllib.request.urlopen(f"{site}/{path}", timeout=30) as response:
+        return json.load(response)
 
 
 def data(site: str, panel: str, filters: dict[str, str]) -> Any:
@@ -119,7 +132,9 @@ def open_page(page: Page, site: str, filters: dict[str, str] | None = None) -> N
 
 
 def wait_loaded(page: Page, query: str = "") -> None:
-    page.wait_for_function("wanted => document.body.dataset.loaded === (wanted || 'all')", arg=query)
+    page.wait_for_function(
+        "wanted => document.body.dataset.loaded === (wanted || 'all')", arg=query
+    )
 
 
 def texts(page: Page, panel: str) -> list[str]:
@@ -127,19 +142,19 @@ def texts(page: Page, panel: str) -> list[str]:
 
 
 class Expected:
-    """What the panels are to say under filters, by DuckDB from the CSV."""
+    """The numbers of the panels under filters, computed by DuckDB from the CSV."""
 
     def __init__(self, rows: Path, filters: dict[str, str]) -> None:
         self._sql = duckdb.connect()
         self._sql.register("profiles", oracle(rows).to_arrow())
         names = [key for key in ("segment", "category", "brand") if key in filters]
         values = {key: filters[key] for key in names}
-        of_profile = {
+        profile_conditions = {
             "segment": "customer_segment = $segment",
             "category": "coalesce(split_part(favorite_category, '.', 1), '(none)') = $category",
             "brand": "coalesce(favorite_brand, '(none)') = $brand",
         }
-        of_event = {
+        event_conditions = {
             "segment": "customer_segment = $segment",
             "category": "category = $category",
             "brand": "brand = $brand",
@@ -148,7 +163,7 @@ class Expected:
         span = f"between date '{since}' and date '{until}'"
         self._sql.execute(
             f"create table customers as select * from profiles where last_seen::date {span} "
-            + "".join(f" and {of_profile[key]}" for key in names),
+            + "".join(f" and {profile_conditions[key]}" for key in names),
             values,
         )
         self._sql.execute(
@@ -157,26 +172,30 @@ class Expected:
                         strptime(event_time, '%Y-%m-%d %H:%M:%S UTC')::date as day,
                         coalesce(split_part(category_code, '.', 1), '(none)') as category,
                         coalesce(brand, '(none)') as brand, customer_segment
-                    from (select distinct * from read_csv('{rows}', all_varchar = true, header = true)
+                    from (select distinct *
+                          from read_csv('{rows}', all_varchar = true, header = true)
                           where user_session is not null) join profiles using (user_id)
                 ) where day {span} """
-            + "".join(f" and {of_event[key]}" for key in names),
+            + "".join(f" and {event_conditions[key]}" for key in names),
             values,
         )
 
-    def ask(self, query: str) -> list[tuple[Any, ...]]:
-        return self._sql.execute(query).fetchall()
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        return self._sql.execute(sql).fetchall()
 
 
-@pytest.mark.parametrize("filters", FILTERS, ids=lambda filters: urllib.parse.urlencode(filters) or "all")
-def test_every_number_is_what_the_rows_say(site: str, rows: Path, filters: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "filters", FILTERS, ids=lambda filters: urllib.parse.urlencode(filters) or "all"
+)
+def test_every_number_matches_the_rows(site: str, rows: Path, filters: dict[str, str]) -> None:
     if filters.get("brand") == "(none)":
-        # All brands but the first are one in the index of events: those that filters offer are exact.
+        # Event counts combine all but the top brands into "(other)", which is not a filter.
         assert set(get(site, "choices")["brand"]) > {"(none)"}
     expected = Expected(rows, filters)
     (overview,) = data(site, "overview", filters)
-    customers, revenue, purchases, buyers = expected.ask(
-        "select count(*), coalesce(sum(total_revenue), 0)::double, coalesce(sum(total_purchases), 0)::int, "
+    customers, revenue, purchases, buyers = expected.query(
+        "select count(*), coalesce(sum(total_revenue), 0)::double, "
+        "coalesce(sum(total_purchases), 0)::int, "
         "count(*) filter (total_purchases > 0) from customers"
     )[0]
     assert customers > 0
@@ -185,16 +204,26 @@ def test_every_number_is_what_the_rows_say(site: str, rows: Path, filters: dict[
     assert overview["purchases"]["value"] == purchases
     assert overview["buyers"]["doc_count"] == buyers
 
-    kinds = {row["key"]: int(row["events"]["value"]) for row in data(site, "funnel", filters)}
-    assert kinds == dict(
-        expected.ask("select event_type, count(*) from events where event_type <> 'remove_from_cart' group by 1")
+    events_by_type = {
+        row["key"]: int(row["events"]["value"]) for row in data(site, "funnel", filters)
+    }
+    assert events_by_type == dict(
+        expected.query(
+            "select event_type, count(*) from events "
+            "where event_type <> 'remove_from_cart' group by 1"
+        )
     )
-    by_segment = "select customer_segment, count(*), sum(total_revenue)::double from customers group by 1"
+    by_segment = (
+        "select customer_segment, count(*), sum(total_revenue)::double from customers group by 1"
+    )
     for panel in ("segments", "segment-revenue"):
-        found = {
-            (row["key"], row["doc_count"], round(row["revenue"]["value"], 2)) for row in data(site, panel, filters)
+        displayed = {
+            (row["key"], row["doc_count"], round(row["revenue"]["value"], 2))
+            for row in data(site, panel, filters)
         }
-        assert found == {(name, count, round(value, 2)) for name, count, value in expected.ask(by_segment)}
+        assert displayed == {
+            (name, count, round(value, 2)) for name, count, value in expected.query(by_segment)
+        }
 
     revenue_days = {
         row["key_as_string"][:10]: round(row["revenue"]["value"], 2)
@@ -203,51 +232,60 @@ def test_every_number_is_what_the_rows_say(site: str, rows: Path, filters: dict[
     }
     assert revenue_days == {
         str(day): round(value, 2)
-        for day, value in expected.ask(
+        for day, value in expected.query(
             "select day, sum(price)::double from events where event_type = 'purchase' group by 1"
         )
     }
     event_days = {
-        (kind["key"], day["key_as_string"][:10]): int(day["events"]["value"])
-        for kind in data(site, "events", filters)
-        for day in kind["days"]["buckets"]
+        (event_type["key"], day["key_as_string"][:10]): int(day["events"]["value"])
+        for event_type in data(site, "events", filters)
+        for day in event_type["days"]["buckets"]
         if day["doc_count"]
     }
     assert event_days == {
-        (kind, str(day)): count
-        for kind, day, count in expected.ask("select event_type, day, count(*) from events group by all")
+        (event_type, str(day)): count
+        for event_type, day, count in expected.query(
+            "select event_type, day, count(*) from events group by all"
+        )
     }
-    spent = "sum(case when event_type = 'purchase' then price else 0 end)::double"
+    revenue_sql = "sum(case when event_type = 'purchase' then price else 0 end)::double"
     for panel, column in (("categories", "category"), ("brands", "brand")):
-        found = {
-            row["key"]: (int(row["events"]["value"]), row["revenue"]["value"]) for row in data(site, panel, filters)
+        displayed = {
+            row["key"]: (int(row["events"]["value"]), row["revenue"]["value"])
+            for row in data(site, panel, filters)
         }
-        wanted = {
+        expected_rows = {
             key: (count, value)
-            for key, count, value in expected.ask(f"select {column}, count(*), {spent} from events group by 1")
+            for key, count, value in expected.query(
+                f"select {column}, count(*), {revenue_sql} from events group by 1"
+            )
         }
-        found.pop("(other)", None)
-        assert found
-        assert found == {key: pytest.approx(wanted[key]) for key in found}
+        displayed.pop("(other)", None)
+        assert displayed
+        assert displayed == {key: pytest.approx(expected_rows[key]) for key in displayed}
     returning = {
         row["key_as_string"][:10]: (row["doc_count"], row["back"]["doc_count"])
         for row in data(site, "returning", filters)
         if row["doc_count"]
     }
     assert returning == {
-        str(day): (count, back)
-        for day, count, back in expected.ask(
-            "select first_seen::date, count(*), count(*) filter (days_active >= 2) from customers group by 1"
+        str(day): (count, came_back)
+        for day, count, came_back in expected.query(
+            "select first_seen::date, count(*), count(*) filter (days_active >= 2) "
+            "from customers group by 1"
         )
     }
-    best = [(row["_source"]["user_id"], row["_source"]["total_revenue"]) for row in data(site, "best", filters)]
-    assert best == expected.ask(
+    top_customers = [
+        (row["_source"]["user_id"], row["_source"]["total_revenue"])
+        for row in data(site, "best", filters)
+    ]
+    assert top_customers == expected.query(
         "select user_id, total_revenue::double from customers where total_revenue > 0 "
         "order by total_revenue desc, user_id limit 10"
     )
 
 
-def test_the_pipeline_shows_what_its_reports_say(site: str, stack: Stack) -> None:
+def test_pipeline_panels_match_the_reports(site: str, stack: Stack) -> None:
     rejected = json.loads((stack.reports / "ingest-latest.json").read_text())["reasons"]
     assert {row["key"]: int(row["rows"]["value"]) for row in data(site, "rejected", {})} == rejected
     (run,) = data(site, "runs", {})
@@ -255,11 +293,18 @@ def test_the_pipeline_shows_what_its_reports_say(site: str, stack: Stack) -> Non
     assert run["_source"]["events"] == report["events_landed"]
     assert run["_source"]["customers"] == report["profiles_updated"]
     assert data(site, "lag", {}) == []
-    newest = data(site, "recent", {})
-    assert sum(int(minute["events"]["value"]) for kind in newest for minute in kind["minutes"]["buckets"]) > 0
+    recent = data(site, "recent", {})
+    assert (
+        sum(
+            int(minute["events"]["value"])
+            for event_type in recent
+            for minute in event_type["minutes"]["buckets"]
+        )
+        > 0
+    )
 
 
-def test_every_panel_draws(page: Page, site: str, rows: Path) -> None:
+def test_every_panel_is_drawn(page: Page, site: str, rows: Path) -> None:
     open_page(page, site)
     assert page.locator("article").count() == len(PANELS)
     for name, panel in PANELS.items():
@@ -269,7 +314,9 @@ def test_every_panel_draws(page: Page, site: str, rows: Path) -> None:
             expect(card.locator(".empty")).to_be_visible()
             continue
         expect(card.locator(".empty")).to_be_hidden()
-        marks = card.locator("svg g.mark-rect path, svg g.mark-area path, svg g.mark-line path, svg g.mark-text text")
+        marks = card.locator(
+            "svg g.mark-rect path, svg g.mark-area path, svg g.mark-line path, svg g.mark-text text"
+        )
         assert marks.count() > 0, name
         box = card.locator("svg").bounding_box()
         assert box
@@ -279,19 +326,20 @@ def test_every_panel_draws(page: Page, site: str, rows: Path) -> None:
     assert f"{customers:,}" in texts(page, "overview")
 
 
-def test_filters_change_all_numbers_and_the_keyboard_is_enough(page: Page, site: str, rows: Path) -> None:
+def test_filters_work_by_keyboard_and_change_all_numbers(page: Page, site: str, rows: Path) -> None:
     open_page(page, site)
     page.locator("select[name=segment]").focus()
     page.keyboard.type("Conv")
     wait_loaded(page, "segment=Converting+Customer")
     expected = Expected(rows, {"segment": "Converting Customer"})
-    ((customers, views),) = expected.ask(
-        "select (select count(*) from customers), (select count(*) from events where event_type = 'view')"
+    ((customers, views),) = expected.query(
+        "select (select count(*) from customers), "
+        "(select count(*) from events where event_type = 'view')"
     )
     assert f"{customers:,}" in texts(page, "overview")
     assert any(text.startswith(f"{views:,} ") for text in texts(page, "funnel"))
     assert "Casual Visitor" not in texts(page, "segments")
-    # An address with filters shows the same again.
+    # The address of the page contains the filters.
     page.reload()
     wait_loaded(page, "segment=Converting+Customer")
     assert f"{customers:,}" in texts(page, "overview")
@@ -300,40 +348,42 @@ def test_filters_change_all_numbers_and_the_keyboard_is_enough(page: Page, site:
     assert f"{oracle(rows).height:,}" in texts(page, "overview")
 
 
-def test_a_customer_is_found_with_their_history(page: Page, site: str, rows: Path) -> None:
+def test_searching_a_customer_shows_profile_and_history(page: Page, site: str, rows: Path) -> None:
     profiles = oracle(rows).sort("total_events", descending=True)
-    first = profiles.row(0, named=True)
+    expected = profiles.row(0, named=True)
     open_page(page, site)
-    page.get_by_label("Customer id").fill(first["user_id"])
+    page.get_by_label("Customer id").fill(expected["user_id"])
     page.keyboard.press("Enter")
-    found = page.locator("#found")
-    expect(found).to_contain_text(f"History: {first['total_events']} events")
-    expect(found).to_contain_text(first["customer_segment"])
-    assert found.locator(".wide tr").count() == 1 + first["total_events"]
-    assert get(site, f"customers/{first['user_id']}")["profile"]["total_revenue"] == float(first["total_revenue"])
-    for unknown in ("1", "..%2fsecret"):
+    card = page.locator("#found")
+    expect(card).to_contain_text(f"History: {expected['total_events']} events")
+    expect(card).to_contain_text(expected["customer_segment"])
+    assert card.locator(".wide tr").count() == 1 + expected["total_events"]
+    assert get(site, f"customers/{expected['user_id']}")["profile"]["total_revenue"] == float(
+        expected["total_revenue"]
+    )
+    for user_id in ("1", "..%2fsecret"):
         with pytest.raises(urllib.error.HTTPError, match="404"):
-            get(site, f"customers/{unknown}")
+            get(site, f"customers/{user_id}")
 
 
-def test_what_means_nothing_is_refused_clearly(site: str) -> None:
+def test_an_invalid_request_gets_its_status(site: str) -> None:
     for path, status in (
         ("data/overview?since=yesterday", 400),
         ("data/overview?x=1", 400),
         ("data/nothing", 404),
         ("nothing", 404),
     ):
-        with pytest.raises(urllib.error.HTTPError) as refused:
+        with pytest.raises(urllib.error.HTTPError) as failure:
             get(site, path)
-        assert refused.value.code == status
-    # Another site whose name leads here does not get to read profiles.
+        assert failure.value.code == status
+    # A foreign website whose name resolves to this address must not be able to read profiles.
     connection = http.client.HTTPConnection(site.removeprefix("http://"))
     connection.request("GET", "/choices", headers={"Host": "elsewhere.example"})
     assert connection.getresponse().status == 400
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone(browser: Browser, site: str, scheme: Any) -> None:
+def test_the_page_fits_on_a_phone(browser: Browser, site: str, scheme: Any) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
     page = context.new_page()
     open_page(page, site)
@@ -348,32 +398,38 @@ def test_it_fits_a_phone(browser: Browser, site: str, scheme: Any) -> None:
     context.close()
 
 
-def test_a_report_needs_nothing_else(stack: Stack, browser: Browser, rows: Path) -> None:
-    done = stack.python("dashboards", "report")
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_a_report_is_self_contained(stack: Stack, browser: Browser, rows: Path) -> None:
+    completed = stack.python("customer_profiles.dashboards", "report")
+    assert completed.returncode == 0, completed.stdout + completed.stderr
     page = browser.new_page()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    requested_urls: list[str] = []
+    page.on("request", lambda request: requested_urls.append(request.url))
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto((stack.reports / "dashboard.html").as_uri())
     expect(page.locator("#chart-0 svg")).to_contain_text(f"{oracle(rows).height:,}")
-    assert len(asked) == 1
-    assert not complaints
+    assert len(requested_urls) == 1
+    assert not problems
     page.close()
     for name in PANELS:
         assert (stack.reports / "dashboard" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_page_follows_what_is_new(page: Page, site: str, stack: Stack, rows: Path, tmp_path: Path) -> None:
-    """Last, because it adds to what all others count."""
+def test_the_page_shows_new_events(
+    page: Page, site: str, stack: Stack, rows: Path, tmp_path: Path
+) -> None:
+    """This test must run last, because it adds events to those that the other tests count."""
     open_page(page, site)
-    before = oracle(rows).height
-    assert f"{before:,}" in texts(page, "overview")
-    more = make_events(500, 99)
-    more.write_csv(tmp_path / "more.csv")
+    customers_before = oracle(rows).height
+    assert f"{customers_before:,}" in texts(page, "overview")
+    new_events = make_events(500, 99)
+    new_events.write_csv(tmp_path / "more.csv")
     ingest(stack, tmp_path / "more.csv")
     process(stack)
-    both = pl.concat([pl.read_csv(rows, infer_schema=False), more.select(pl.all().cast(pl.String))])
-    both.write_csv(tmp_path / "both.csv")
-    expect(page.locator("#panel-overview svg")).to_contain_text(f"{oracle(tmp_path / 'both.csv').height:,}")
+    all_events = pl.concat(
+        [pl.read_csv(rows, infer_schema=False), new_events.select(pl.all().cast(pl.String))]
+    )
+    all_events.write_csv(tmp_path / "both.csv")
+    expect(page.locator("#panel-overview svg")).to_contain_text(
+        f"{oracle(tmp_path / 'both.csv').height:,}"
+    )

@@ -1,4 +1,4 @@
-"""The whole synthetic file, as `make demo` runs it, against an independent query."""
+"""The profiles of the full synthetic file, as in `make demo`, match an independent query."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.integration.conftest import check_profiles, ingest, process, running
 
 
-def test_every_field_of_every_profile_of_the_full_file(tmp_path: Path) -> None:
+def test_every_profile_of_the_full_file_is_exact(tmp_path: Path) -> None:
     path = tmp_path / "events.csv"
     with running(tmp_path / "stack", BUCKETS="") as stack:
         assert stack.run("make", "sample", f"FILE={path}").returncode == 0

@@ -1,6 +1,6 @@
 """A CSV file through real Kafka, Spark, MinIO and Elasticsearch, read back by other clients.
 
-The tests of this module follow each other on one stack: each begins with what the one before left.
+The tests of this module share one stack: each begins with what the test before it left.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka.partitioner.default import murmur2
 from minio import Minio
 
-from contracts import DEAD_LETTERS, PROGRESS, RAW_EVENTS, TOPICS, bucket_of
+from customer_profiles.contracts import DEAD_LETTERS, PROGRESS, RAW_EVENTS, TOPICS, bucket_of
 from scripts.make_sample import make_events
 from tests.integration.conftest import (
     Stack,
@@ -37,7 +37,7 @@ from tests.support import HEADER, REAL_FILE, line
 
 @pytest.fixture(scope="module")
 def first_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Events of one half of the time; with rows that are rejected and rows that are repeated."""
+    """Events of the first half of the time, with rejected rows and repeats."""
     path = tmp_path_factory.mktemp("data") / "events.csv"
     rows = make_events(12_000, 3)
     rows[:6_000].vstack(rows[100:103]).write_csv(path)
@@ -48,22 +48,31 @@ def first_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def second_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Later events, half of whose customers were there before, and some that overlap with the first file."""
+    """Later events. Half of their customers are known, and some events are in the first file."""
     path = tmp_path_factory.mktemp("data") / "later.csv"
     rows = make_events(12_000, 3)
     rows[5_900:].sort("user_id").write_csv(path)
     return path
 
 
-def objects(stack: Stack) -> dict[str, tuple[str | None, Any]]:
+def minio_client(stack: Stack) -> Minio:
     settings = stack.processing
-    client = Minio(settings.minio_address, settings.minio_user, settings.minio_password, secure=False)
-    listed = client.list_objects("data-lake", recursive=True)
+    return Minio(
+        settings.minio_address,
+        settings.minio_user,
+        settings.minio_password.get_secret_value(),
+        secure=False,
+    )
+
+
+def objects(stack: Stack) -> dict[str, tuple[str | None, Any]]:
+    """Digest and time of every object in the lake."""
+    listed = minio_client(stack).list_objects("data-lake", recursive=True)
     return {str(item.object_name): (item.etag, item.last_modified) for item in listed}
 
 
 def test_nothing_to_process_says_what_comes_first(stack: Stack) -> None:
-    done = stack.python("processing", "process")
+    done = stack.python("customer_profiles.processing", "process")
     assert done.returncode == 1
     assert done.stderr.startswith("error: There is no topic raw_events yet.")
     assert "make ingest" in done.stderr
@@ -71,14 +80,19 @@ def test_nothing_to_process_says_what_comes_first(stack: Stack) -> None:
 
 def test_every_row_of_a_file_is_accounted_for(stack: Stack, first_file: Path) -> None:
     report = ingest(stack, first_file)
-    assert (report["read"], report["dead_lettered"]) == (6_005, 1 + 1 + (6_000 - _with_session(first_file)))
+    assert (report["read"], report["dead_lettered"]) == (
+        6_005,
+        1 + 1 + (6_000 - _with_session(first_file)),
+    )
     assert report["read"] == report["accepted"] + report["dead_lettered"] + report["duplicates"]
     assert report["duplicates"] >= 3
     found = messages(stack, RAW_EVENTS.name)
     assert len(found) == report["accepted"]
     assert len({json.loads(message.value)["event_id"] for message in found}) == report["accepted"]
     letters = [json.loads(message.value) for message in messages(stack, DEAD_LETTERS.name)]
-    assert Counter(reason for letter in letters for reason in letter["reasons"]) == report["reasons"]
+    assert (
+        Counter(reason for letter in letters for reason in letter["reasons"]) == report["reasons"]
+    )
     assert letters[-1]["text"] == line(price="free")
 
 
@@ -104,7 +118,7 @@ def test_the_same_file_again_sends_nothing(stack: Stack, first_file: Path) -> No
 
 
 def test_topics_are_those_of_the_contract(stack: Stack) -> None:
-    consumer = KafkaConsumer(bootstrap_servers=stack.ingestion.bootstrap_servers)
+    consumer = KafkaConsumer(bootstrap_servers=stack.ingestion.kafka_bootstrap_servers)
     for topic in TOPICS:
         assert len(consumer.partitions_for_topic(topic.name) or ()) == topic.partitions
     consumer.close()
@@ -112,14 +126,20 @@ def test_topics_are_those_of_the_contract(stack: Stack) -> None:
     assert record.key == b"events.csv"
 
 
-def test_profiles_of_lake_and_index_equal_an_independent_query(stack: Stack, first_file: Path) -> None:
+def test_profiles_of_lake_and_index_equal_an_independent_query(
+    stack: Stack, first_file: Path
+) -> None:
     report = process(stack)
     good = first_file.with_name("good.csv")
     text = first_file.read_text()
     good.write_text(text.replace(line(price="free") + "\n", ""))
     check_profiles(stack, good)
     assert report["events"] == report["events_landed"] == len(messages(stack, RAW_EVENTS.name))
-    assert report["customers"] == lake_profiles(stack)["user_id"].nunique() == len(lake_profiles(stack))
+    assert (
+        report["customers"]
+        == lake_profiles(stack)["user_id"].nunique()
+        == len(lake_profiles(stack))
+    )
     assert Decimal(report["revenue"]) == lake_profiles(stack)["total_revenue"].sum()
     assert sum(report["segments"].values()) == report["customers"]
 
@@ -132,21 +152,33 @@ def test_the_lake_is_cut_by_customer(stack: Stack) -> None:
     files = lake_files(stack)
     for name in names:
         bucket = int(name.split("bucket=")[1][:2])
-        users = pq.read_table(f"data-lake/{name}", filesystem=files, columns=["user_id"], partitioning=None)
+        users = pq.read_table(
+            f"data-lake/{name}", filesystem=files, columns=["user_id"], partitioning=None
+        )
         assert {bucket_of(user, 4) for user in users["user_id"].to_pylist()} <= {bucket}
 
 
 def test_with_nothing_new_no_object_and_no_document_changes(stack: Stack, tmp_path: Path) -> None:
-    before, documents = objects(stack), search(stack, "customer_profiles/_search?size=5&version=true&sort=user_id")
-    done = stack.python("processing", "process", SPARK_CLASS_ARCHIVES=str(tmp_path))
+    before, documents = (
+        objects(stack),
+        search(stack, "customer_profiles/_search?size=5&version=true&sort=user_id"),
+    )
+    done = stack.python(
+        "customer_profiles.processing", "process", SPARK_CLASS_ARCHIVES=str(tmp_path)
+    )
     assert done.returncode == 0
     assert done.stdout.startswith("Nothing new: ")
     assert objects(stack) == before
     after = search(stack, "customer_profiles/_search?size=5&version=true&sort=user_id")
     assert after["hits"] == documents["hits"]
-    # The Java that was started in case is gone, and has not kept the few classes that it had read as all there are.
+    # The Java that was started early is gone. It has loaded few classes, so it must not have
+    # archived them as the classes that Spark needs.
     assert not any(tmp_path.iterdir())
-    assert not [process for process in psutil.process_iter(["cmdline"]) if _drives_spark(process, str(tmp_path))]
+    assert not [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if _drives_spark(process, str(tmp_path))
+    ]
 
 
 def test_more_events_change_the_customers_they_belong_to_and_no_others(
@@ -166,7 +198,9 @@ def test_more_events_change_the_customers_they_belong_to_and_no_others(
     assert report["profiles_updated"] == report["profiles_indexed"] == len(touched)
 
 
-def test_a_file_that_is_sent_again_on_purpose_changes_no_total(stack: Stack, first_file: Path) -> None:
+def test_a_file_that_is_sent_again_on_purpose_changes_no_total(
+    stack: Stack, first_file: Path
+) -> None:
     before, sent = process(stack), len(messages(stack, RAW_EVENTS.name))
     accepted = ingest(stack, first_file, REINGEST="1")["accepted"]
     assert len(messages(stack, RAW_EVENTS.name)) == sent + accepted
@@ -180,7 +214,7 @@ def test_a_wrong_file_sends_nothing(stack: Stack, tmp_path: Path) -> None:
     path = tmp_path / "wrong.csv"
     path.write_text("\n".join([HEADER, line(), line(price="free"), line(user_id="7.5E+3"), ""]))
     sent = len(messages(stack, RAW_EVENTS.name))
-    done = stack.python("ingestion", "ingest", str(path))
+    done = stack.python("customer_profiles.ingestion", "ingest", str(path))
     assert done.returncode == 1
     assert "2 of the first 3 rows would be rejected, more than 5 %" in done.stderr
     assert len(messages(stack, RAW_EVENTS.name)) == sent
@@ -188,7 +222,7 @@ def test_a_wrong_file_sends_nothing(stack: Stack, tmp_path: Path) -> None:
 
 def test_messages_that_break_the_contract_are_dead_lettered_and_stop_nothing(stack: Stack) -> None:
     customers = len(lake_profiles(stack))
-    producer = KafkaProducer(bootstrap_servers=stack.ingestion.bootstrap_servers)
+    producer = KafkaProducer(bootstrap_servers=stack.ingestion.kafka_bootstrap_servers)
     for value in (b"hello", b"{}", b"\xff"):
         producer.send(RAW_EVENTS.name, value, partition=1)
     producer.flush()
@@ -213,39 +247,40 @@ def test_an_index_that_was_lost_is_filled_again_from_the_lake(stack: Stack) -> N
 
 
 def _forget_index(stack: Stack) -> None:
-    """As a run that was killed after the lake and before the index would leave it."""
-    settings = stack.processing
-    client = Minio(settings.minio_address, settings.minio_user, settings.minio_password, secure=False)
+    """Leave what a run leaves that is killed after it wrote the lake and before it indexed."""
+    client = minio_client(stack)
     for name in [name for name in objects(stack) if name.startswith("_state/")]:
         client.remove_object("data-lake", name)
-    url = f"{settings.elasticsearch_url}/customer_profiles-000001"
+    url = f"{stack.processing.elasticsearch_url}/customer_profiles-000001"
     with urllib.request.urlopen(urllib.request.Request(url, method="DELETE"), timeout=10) as answer:
         assert answer.status == 200
 
 
 def test_one_profile_is_shown_and_a_missing_one_is_said(stack: Stack) -> None:
     user = lake_profiles(stack)["user_id"][0]
-    shown = stack.python("processing", "profile", user)
+    shown = stack.python("customer_profiles.processing", "profile", user)
     assert json.loads(shown.stdout)["user_id"] == user
-    missing = stack.python("processing", "profile", "42")
+    missing = stack.python("customer_profiles.processing", "profile", "42")
     assert missing.returncode == 1
     assert "There is no profile of a customer 42" in missing.stderr
 
 
 def test_another_number_of_buckets_is_refused(stack: Stack) -> None:
-    done = stack.python("processing", "process", BUCKETS="5")
+    done = stack.python("customer_profiles.processing", "process", BUCKETS="5")
     assert done.returncode == 1
     assert "cut into 4 buckets" in done.stderr
 
 
 def test_the_summary_names_best_customers_and_where_to_look(stack: Stack) -> None:
-    done = stack.python("processing", "summary")
+    done = stack.python("customer_profiles.processing", "summary")
     assert done.returncode == 0, done.stderr
     for words in ("Customers", "Revenue", "Best customers", "make profile ID="):
         assert words in done.stdout
 
 
-@pytest.mark.skipif(not REAL_FILE.exists(), reason="the real rows lie beside the project only in some places")
+@pytest.mark.skipif(
+    not REAL_FILE.exists(), reason="the real rows lie beside the project only in some places"
+)
 def test_real_rows_give_the_published_numbers(stack: Stack) -> None:
     sent, customers = len(messages(stack, RAW_EVENTS.name)), len(lake_profiles(stack))
     report = ingest(stack, REAL_FILE)
@@ -269,4 +304,6 @@ def test_a_header_alone_is_no_error_and_no_event(stack: Stack, tmp_path: Path) -
 
 def _drives_spark(process: psutil.Process, archives: str) -> bool:
     command = process.info["cmdline"] or []
-    return "org.apache.spark.deploy.SparkSubmit" in command and any(archives in word for word in command)
+    return "org.apache.spark.deploy.SparkSubmit" in command and any(
+        archives in word for word in command
+    )

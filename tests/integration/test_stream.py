@@ -1,4 +1,4 @@
-"""A stream on real servers: what it shows, what it refuses, and how it ends."""
+"""A stream on real servers: its results, what it refuses, and how it ends."""
 
 from __future__ import annotations
 
@@ -16,11 +16,20 @@ import duckdb
 import polars as pl
 import pytest
 
-from processing.lake import Lake
-from processing.lease import LEASE
+from customer_profiles.lake.layout import LEASE
+from customer_profiles.lake.s3 import S3ObjectStore
+from customer_profiles.processing.tasks.config import TaskConfig
 from scripts.make_sample import make_events
-from tests.integration.conftest import Stack, check_profiles, ingest, lake_profiles, process, running, search
-from tests.integration.test_processing import put_settings, shown_index
+from tests.integration.conftest import (
+    Stack,
+    check_profiles,
+    ingest,
+    lake_profiles,
+    process,
+    running,
+    search,
+)
+from tests.integration.test_processing import live_index, put_settings
 from tests.support import ROOT
 
 WAIT_S = 90.0
@@ -28,14 +37,14 @@ WAIT_S = 90.0
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Servers of its own: what is counted here is all there is."""
+    """A separate stack, because the tests count all of its events."""
     with running(tmp_path_factory.mktemp("stack"), STREAM_INTERVAL="0.5") as stack:
         yield stack
 
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Five files whose customers meet again in each other."""
+    """Five files with events of the same customers."""
     folder = tmp_path_factory.mktemp("parts")
     events = make_events(10_000, 5).with_columns(
         user_id=(pl.col("user_id").cast(pl.Int64) % 500 + 1_000).cast(pl.String)
@@ -47,29 +56,34 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
-def together(parts: list[Path], path: Path) -> Path:
-    """Several files as one."""
+def concatenate(parts: list[Path], path: Path) -> Path:
+    """Write the rows of several files into one and return its path."""
     pl.concat([pl.read_csv(part, infer_schema=False) for part in parts]).write_csv(path)
     return path
 
 
-def wait_for(what: Callable[[], Any], why: Callable[[], str] = lambda: "") -> Any:
+def wait_for(condition: Callable[[], Any], explain: Callable[[], str] = lambda: "") -> Any:
     deadline = time.monotonic() + WAIT_S
-    while not (found := what()):
-        assert time.monotonic() < deadline, why()
+    while not (result := condition()):
+        assert time.monotonic() < deadline, explain()
         time.sleep(0.1)
-    return found
+    return result
 
 
 @contextmanager
 def streaming(stack: Stack) -> Iterator[subprocess.Popen[str]]:
-    """A stream that follows; killed at the end where it still lives."""
-    command = [sys.executable, "-m", "processing", "stream"]
+    """Start a stream, and kill it at the end if it still runs."""
+    command = [sys.executable, "-m", "customer_profiles.processing", "stream"]
     log = stack.reports.parent / "stream.log"
     with log.open("w") as out:
-        child = subprocess.Popen(command, cwd=ROOT, env=dict(stack.environ), stdout=out, stderr=out, text=True)
+        child = subprocess.Popen(
+            command, cwd=ROOT, env=dict(stack.environ), stdout=out, stderr=out, text=True
+        )
     try:
-        wait_for(lambda: "following raw_events" in log.read_text() or child.poll() is not None, log.read_text)
+        wait_for(
+            lambda: "following raw_events" in log.read_text() or child.poll() is not None,
+            log.read_text,
+        )
         assert child.poll() is None, log.read_text()
         yield child
     finally:
@@ -80,50 +94,59 @@ def streaming(stack: Stack) -> Iterator[subprocess.Popen[str]]:
 
 def indexed_events(stack: Stack) -> int:
     body = {"aggs": {"events": {"sum": {"field": "total_events"}}}}
-    return int(search(stack, "customer_profiles/_search?size=0", body)["aggregations"]["events"]["value"])
+    return int(
+        search(stack, "customer_profiles/_search?size=0", body)["aggregations"]["events"]["value"]
+    )
 
 
 def distinct_events(parts: list[Path]) -> int:
-    names = ", ".join(f"'{part}'" for part in parts)
+    paths = ", ".join(f"'{part}'" for part in parts)
     return int(
         duckdb.sql(
-            f"""select count(*) from (select distinct * from read_csv([{names}], all_varchar = true, header = true)
+            f"""select count(*) from (
+                select distinct * from read_csv([{paths}], all_varchar = true, header = true)
             where user_session is not null)"""
         ).fetchall()[0][0]
     )
 
 
-def test_profiles_follow_the_events_and_end_exact(stack: Stack, parts: list[Path], tmp_path: Path) -> None:
+def test_profiles_follow_the_events_and_are_exact_in_the_end(
+    stack: Stack, parts: list[Path], tmp_path: Path
+) -> None:
     ingest(stack, parts[0])
     process(stack)
     with streaming(stack) as child:
         for number in (1, 2):
             ingest(stack, parts[number])
-            wanted = distinct_events(parts[: number + 1])
-            # Found in the index while the stream runs, before the lake's profiles are written.
-            wait_for(lambda wanted=wanted: indexed_events(stack) == wanted)
-        refused = stack.python("processing", "process")
+            expected = distinct_events(parts[: number + 1])
+            # The running stream indexes profiles before it writes them to the lake.
+            wait_for(lambda expected=expected: indexed_events(stack) == expected)
+        refused = stack.python("customer_profiles.processing", "process")
         assert refused.returncode == 1
         assert "A stream runs on" in refused.stderr
-        second = stack.python("processing", "stream")
+        second = stack.python("customer_profiles.processing", "stream")
         assert second.returncode == 1
         assert "A stream runs already" in second.stderr
         assert child.poll() is None
         child.send_signal(signal.SIGINT)
         assert child.wait(WAIT_S) == 0
-    assert Lake(stack.processing).get(LEASE) is None
-    check_profiles(stack, together(parts[:3], tmp_path / "all.csv"))
-    assert stack.python("processing", "process").stdout.startswith("Nothing new:")
+    assert S3ObjectStore(TaskConfig.from_settings(stack.processing).lake).get(LEASE) is None
+    check_profiles(stack, concatenate(parts[:3], tmp_path / "all.csv"))
+    assert stack.python("customer_profiles.processing", "process").stdout.startswith("Nothing new:")
     batches = json.loads((stack.reports / "stream-latest.json").read_text())["batches"]
     assert sum(batch["events"] for batch in batches) >= distinct_events(parts[1:3])
     assert all(batch["lag_seconds"] > 0 and batch["error"] is None for batch in batches)
     search(stack, "pipeline_runs/_refresh")
-    runs = search(stack, "pipeline_runs/_search?size=100", {"query": {"term": {"kind": "stream"}}})["hits"]["hits"]
+    runs = search(stack, "pipeline_runs/_search?size=100", {"query": {"term": {"kind": "stream"}}})[
+        "hits"
+    ]["hits"]
     assert {hit["_source"]["batch"] for hit in runs} == {batch["batch"] for batch in batches}
 
 
-def test_an_index_that_refuses_is_caught_up_meanwhile(stack: Stack, parts: list[Path]) -> None:
-    index = shown_index(stack)
+def test_a_running_stream_catches_up_an_index_that_refused_writes(
+    stack: Stack, parts: list[Path]
+) -> None:
+    index = live_index(stack)
     with streaming(stack) as child:
         put_settings(stack, index, {"index.blocks.write": True})
         ingest(stack, parts[3])
@@ -135,10 +158,12 @@ def test_an_index_that_refuses_is_caught_up_meanwhile(stack: Stack, parts: list[
         assert child.wait(WAIT_S) == 0, log.read_text()
 
 
-def test_a_stream_that_is_killed_goes_on_exactly(stack: Stack, parts: list[Path], tmp_path: Path) -> None:
+def test_a_killed_stream_resumes_without_loss_or_repeat(
+    stack: Stack, parts: list[Path], tmp_path: Path
+) -> None:
     with streaming(stack) as child:
         ingest(stack, parts[4])
-        # In the middle of its work, not at its end.
+        # Kill it in the middle of its work.
         wait_for(lambda: indexed_events(stack) > distinct_events(parts[:4]))
         child.kill()
         child.wait()
@@ -146,49 +171,74 @@ def test_a_stream_that_is_killed_goes_on_exactly(stack: Stack, parts: list[Path]
         wait_for(lambda: indexed_events(stack) == distinct_events(parts))
         child.send_signal(signal.SIGTERM)
         assert child.wait(WAIT_S) == 0
-    check_profiles(stack, together(parts, tmp_path / "all.csv"))
-    before = lake_profiles(stack).drop(columns="profile_generated_at")
+    check_profiles(stack, concatenate(parts, tmp_path / "all.csv"))
+    profiles_of_stream = lake_profiles(stack).drop(columns="profile_generated_at")
     process(stack, "rebuild")
     pl.testing.assert_frame_equal(
-        pl.from_pandas(before), pl.from_pandas(lake_profiles(stack).drop(columns="profile_generated_at"))
+        pl.from_pandas(profiles_of_stream),
+        pl.from_pandas(lake_profiles(stack).drop(columns="profile_generated_at")),
     )
 
 
-def test_charts_count_each_event_once(stack: Stack, parts: list[Path]) -> None:
-    names = ", ".join(f"'{part}'" for part in parts)
+def test_event_counts_count_each_event_once(stack: Stack, parts: list[Path]) -> None:
+    paths = ", ".join(f"'{part}'" for part in parts)
     expected = duckdb.sql(
         f"""
-        with rows as (select distinct * from read_csv([{names}], all_varchar = true, header = true)
+        with rows as (select distinct * from read_csv([{paths}], all_varchar = true, header = true)
                       where user_session is not null)
         select event_time[:10] || 'T00:00:00.000Z', event_type, count(*)::int,
-            round(sum(case when event_type = 'purchase' then price::decimal(18, 4) else 0 end), 2)::double
+            round(sum(
+                case when event_type = 'purchase' then price::decimal(18, 4) else 0 end
+            ), 2)::double
         from rows group by 1, 2
         """
     ).fetchall()
     sums = {"events": {"sum": {"field": "events"}}, "revenue": {"sum": {"field": "revenue"}}}
-    days = {"date_histogram": {"field": "time", "calendar_interval": "day", "min_doc_count": 1}, "aggs": sums}
+    days = {
+        "date_histogram": {"field": "time", "calendar_interval": "day", "min_doc_count": 1},
+        "aggs": sums,
+    }
     body = {
         "query": {"term": {"granularity": "day"}},
         "aggs": {"types": {"terms": {"field": "event_type"}, "aggs": {"days": days}}},
     }
     search(stack, "event_metrics/_refresh")
-    found = search(stack, "event_metrics/_search?size=0", body)["aggregations"]["types"]["buckets"]
-    counted = {
-        (day["key_as_string"], kind["key"], int(day["events"]["value"]), round(day["revenue"]["value"], 2))
-        for kind in found
-        for day in kind["days"]["buckets"]
+    buckets = search(stack, "event_metrics/_search?size=0", body)["aggregations"]["types"][
+        "buckets"
+    ]
+    actual = {
+        (
+            day["key_as_string"],
+            event_type["key"],
+            int(day["events"]["value"]),
+            round(day["revenue"]["value"], 2),
+        )
+        for event_type in buckets
+        for day in event_type["days"]["buckets"]
     }
-    assert counted == set(expected)
+    assert actual == set(expected)
 
 
-def test_events_played_live_are_found(stack: Stack, parts: list[Path]) -> None:
+def test_simulated_events_are_indexed(stack: Stack, parts: list[Path]) -> None:
     before = indexed_events(stack)
     with streaming(stack) as child:
-        done = stack.python("ingestion", "replay-live", str(parts[0]), "--rate", "500", "--seconds", "3")
-        assert done.returncode == 0, done.stdout + done.stderr
-        sent = int(done.stdout.splitlines()[-2 if "left out" in done.stdout else -1].split()[0].replace(",", ""))
+        completed = stack.python(
+            "customer_profiles.ingestion",
+            "simulate",
+            str(parts[0]),
+            "--rate",
+            "500",
+            "--seconds",
+            "3",
+        )
+        assert completed.returncode == 0, completed.stdout + completed.stderr
+        sent = int(
+            completed.stdout.splitlines()[-2 if "left out" in completed.stdout else -1]
+            .split()[0]
+            .replace(",", "")
+        )
         assert sent > 500
-        # Events of one customer that are alike and fall into the same transaction are one.
+        # Equal events of a customer in one transaction count as one.
         wait_for(lambda: indexed_events(stack) > before + 0.95 * sent)
         child.send_signal(signal.SIGINT)
         assert child.wait(WAIT_S) == 0

@@ -15,7 +15,7 @@ import org.elasticsearch.indices.analysis.AnalysisModule.AnalysisProvider;
 import org.elasticsearch.plugins.AnalysisPlugin;
 import org.elasticsearch.plugins.Plugin;
 
-/** What the index of accounts wants for addresses of mail; the module that has it is not published. */
+/** The e-mail analysis that the index of accounts needs; the module that has it is not published. */
 public final class EmailAnalysis extends Plugin implements AnalysisPlugin {
     @Override
     public Map<String, AnalysisProvider<TokenFilterFactory>> getTokenFilters() {

@@ -3,7 +3,7 @@ package standin;
 import java.nio.file.Path;
 import org.elasticsearch.common.settings.KeyStoreWrapper;
 
-/** Keeps the first password of `elastic` as the distribution's entry point does. */
+/** Stores the first password of `elastic` as the entry point of the official image does. */
 public final class Secrets {
     private Secrets() {}
 

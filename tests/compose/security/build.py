@@ -1,30 +1,43 @@
-"""Lay out Elastic's security for the stand-in of its image: the published jars, and what they miss."""
+"""Assemble Elastic's security for its stand-in image from published jars and added classes."""
 
 from __future__ import annotations
 
-import os
+import logging
 import shutil
 import sys
 from pathlib import Path
 
-from dotenv import dotenv_values
-
-from stack.install import Component, bring, compile_java, fetch_jars, write_descriptor, write_jar
+from customer_profiles.common.environ import load_environ
+from stack.components import Component, install_components
+from stack.downloads import fetch_jars
+from stack.elasticsearch_build import compile_java, write_descriptor, write_jar
 from stack.settings import Settings
 
 HERE = Path(__file__).resolve().parent
 NAME = "elasticsearch-security"
 CORE_JARS = (
-    *("x-pack-core-", "elasticsearch-ssl-config-", "httpc", "httpasync", "icu4j-", "commons-", "log4j-"),
+    *(
+        "x-pack-core-",
+        "elasticsearch-ssl-config-",
+        "httpc",
+        "httpasync",
+        "icu4j-",
+        "commons-",
+        "log4j-",
+    ),
     *("unboundid-", "slf4j-"),
 )
-"""The jars of the module that others build on; each jar belongs to one module."""
-SAML = ("core.xml.XMLObject", "saml.saml2.core.RequestAbstractType", "saml.saml2.core.StatusResponseType")
-"""Types that methods mention which nobody calls."""
+"""Jars of the core module, which other modules extend. Each jar belongs to one module."""
+SAML = (
+    "core.xml.XMLObject",
+    "saml.saml2.core.RequestAbstractType",
+    "saml.saml2.core.StatusResponseType",
+)
+"""Types in the signatures of methods that nothing calls."""
 
 
 def build(target: Path, settings: Settings, environ: dict[str, str]) -> None:
-    """Modules for `modules/` and a jar for `lib/`."""
+    """Build the modules for `modules/` and the jars for `lib/`."""
     jars, server = target / "jars", settings.dist / "elasticsearch" / "lib"
     fetch_jars(HERE / "pom.xml", jars, environ)
     (compiler,) = jars.glob("ecj-*.jar")
@@ -37,7 +50,9 @@ def build(target: Path, settings: Settings, environ: dict[str, str]) -> None:
     sources = list(HERE.glob("*.java"))
     classes = compile_java(compiler, server, sources, target / "classes", settings, environ)
     saml = compile_java(compiler, server, missing, target / "saml", settings, environ)
-    core, security, email = (target / "modules" / name for name in ("x-pack-core", "x-pack-security", "email-analysis"))
+    core, security, email = (
+        target / "modules" / name for name in ("x-pack-core", "x-pack-security", "email-analysis")
+    )
     for module in (core, security, email, target / "lib"):
         module.mkdir(parents=True)
     for jar in sorted(jars.glob("*.jar")):
@@ -49,18 +64,20 @@ def build(target: Path, settings: Settings, environ: dict[str, str]) -> None:
     write_descriptor(core, "org.elasticsearch.xpack.core.XPackPlugin")
     write_descriptor(security, "org.elasticsearch.xpack.security.Security", extends="x-pack-core")
     write_descriptor(email, "standin.EmailAnalysis")
-    for rest in (compiler, *missing):
-        rest.unlink()
+    for leftover in (compiler, *missing):
+        leftover.unlink()
     for folder in (jars, classes, saml):
         shutil.rmtree(folder)
 
 
 def main() -> int:
-    environ = {key: value or "" for key, value in {**dotenv_values(".env"), **os.environ}.items()}
+    # The caller evaluates standard output, so log to standard error.
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="  %(message)s")
+    environ = load_environ()
     settings = Settings.from_env(environ)
     recipe = sorted(path for path in HERE.iterdir() if path.suffix in (".py", ".java", ".xml"))
     component = Component(NAME, tuple(recipe), lambda to: build(to, settings, environ))
-    bring([component], settings, lambda line: print(f"  {line}", file=sys.stderr))
+    install_components([component], settings)
     return 0
 
 

@@ -1,4 +1,4 @@
-# Stands in for Elastic's image: the same server and its security, from published jars.
+# Stands in for Elastic's image: the same server with security, from published jars.
 FROM stand-in-java
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends curl >/dev/null && rm -rf /var/lib/apt/lists/*
 COPY elasticsearch /usr/share/elasticsearch

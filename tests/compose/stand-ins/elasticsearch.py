@@ -1,4 +1,4 @@
-"""Start Elasticsearch as the official image does: settings come from variables with a dot in their names."""
+"""Start Elasticsearch as the official image does: variables with a dot are settings."""
 
 import os
 import subprocess
@@ -7,10 +7,14 @@ from pathlib import Path
 home = Path("/usr/share/elasticsearch")
 settings = {name: value for name, value in os.environ.items() if "." in name}
 settings |= {"network.host": "0.0.0.0", "path.data": f"{home}/data", "path.logs": f"{home}/logs"}  # noqa: S104
-(home / "config" / "elasticsearch.yml").write_text("".join(f'{name}: "{value}"\n' for name, value in settings.items()))
+(home / "config" / "elasticsearch.yml").write_text(
+    "".join(f'{name}: "{value}"\n' for name, value in settings.items())
+)
 (home / "config" / "log4j2.properties").write_text(
-    "status = error\nappender.out.type = Console\nappender.out.name = out\nappender.out.layout.type = PatternLayout\n"
-    "appender.out.layout.pattern = %d %p %c{1}: %m%n\nrootLogger.level = warn\nrootLogger.appenderRef.out.ref = out\n"
+    "status = error\nappender.out.type = Console\nappender.out.name = out\n"
+    "appender.out.layout.type = PatternLayout\n"
+    "appender.out.layout.pattern = %d %p %c{1}: %m%n\nrootLogger.level = warn\n"
+    "rootLogger.appenderRef.out.ref = out\n"
 )
 flags = [
     *("--enable-native-access=ALL-UNNAMED", "--add-modules=jdk.net", "-XX:+UseSerialGC"),

@@ -1,4 +1,4 @@
-# Stands in for apache/kafka: the same server from the jars of the native stack, set by the same variables.
+# Stands in for apache/kafka: the same server from the native stack's jars, configured by the same variables.
 FROM stand-in-java
 COPY kafka/lib /opt/kafka/lib
 COPY --from=scripts kafka.py /opt/kafka/start.py

@@ -7,8 +7,13 @@ from pathlib import Path
 NOT_SETTINGS = {"KAFKA_HEAP_OPTS", "KAFKA_OPTS"}
 config = Path("/opt/kafka/config/server.properties")
 settings = {
-    # As there: one underscore is a dot, two are an underscore, three a dash.
-    name[6:].lower().replace("___", "-").replace("__", "\0").replace("_", ".").replace("\0", "_"): value
+    # As in the image, _ stands for a dot, __ for an underscore and ___ for a dash.
+    name[6:]
+    .lower()
+    .replace("___", "-")
+    .replace("__", "\0")
+    .replace("_", ".")
+    .replace("\0", "_"): value
     for name, value in os.environ.items()
     if name.startswith("KAFKA_") and name not in NOT_SETTINGS
 }

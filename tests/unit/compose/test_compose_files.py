@@ -1,4 +1,4 @@
-"""What the Compose files and Dockerfiles promise, without an engine."""
+"""Checks of the Compose files and Dockerfiles that need no Docker engine."""
 
 from __future__ import annotations
 
@@ -8,27 +8,30 @@ from typing import Any
 import pytest
 import yaml
 
-from stack.install import ELASTICSEARCH_VERSION, MINIO_MODULE
-from stack.settings import PORT_DEFAULTS
+from customer_profiles.common.defaults import PORTS
+from stack.elasticsearch_build import ELASTICSEARCH_VERSION
+from stack.minio_build import MINIO_MODULE
 from tests.support import ROOT
 
 BASE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 CODESPACES = yaml.safe_load((ROOT / "docker-compose.codespaces.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = BASE["services"]
 DOCKERFILES = sorted(
-    path for path in ROOT.glob("*/**/*ockerfile") if not {".venv", ".stack", "tests"} & set(path.parts)
+    path
+    for path in ROOT.glob("*/**/*ockerfile")
+    if not {".venv", ".stack", "tests"} & set(path.parts)
 )
 MB = {"m": 1, "g": 1024}
 
 
 def megabytes(limit: str) -> int:
-    found = re.fullmatch(r"(?:\$\{\w+:-)?(\d+)([mg])}?", limit)
-    assert found, limit
-    return int(found[1]) * MB[found[2]]
+    match = re.fullmatch(r"(?:\$\{\w+:-)?(\d+)([mg])}?", limit)
+    assert match, limit
+    return int(match[1]) * MB[match[2]]
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_container_may_do_no_more_than_it_has_to(name: str) -> None:
+def test_a_container_has_no_unneeded_privileges(name: str) -> None:
     service = SERVICES[name]
     assert service["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in service["security_opt"]
@@ -38,30 +41,35 @@ def test_a_container_may_do_no_more_than_it_has_to(name: str) -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_ports_are_published_on_loopback_and_come_from_the_settings(name: str) -> None:
     for port in SERVICES[name].get("ports", []):
-        found = re.fullmatch(r"127\.0\.0\.1:\$\{(\w+):-(\d+)}:\d+", port)
-        assert found, port
-        assert PORT_DEFAULTS.get(found[1], 5601) == int(found[2])
+        match = re.fullmatch(r"127\.0\.0\.1:\$\{(\w+):-(\d+)}:\d+", port)
+        assert match, port
+        assert PORTS[match[1]] == int(match[2])
 
 
 def test_memory_limits_fit_a_codespace() -> None:
     assert sum(megabytes(service["mem_limit"]) for service in SERVICES.values()) < 6.5 * 1024
 
 
-@pytest.mark.parametrize("name", [name for name, service in SERVICES.items() if service.get("restart")])
-def test_a_server_says_when_it_is_ready(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", [name for name, service in SERVICES.items() if service.get("restart")]
+)
+def test_a_server_has_a_health_check_that_starts_early(name: str) -> None:
     check = SERVICES[name]["healthcheck"]
     assert check["test"]
     assert check["start_interval"] == "1s"
 
 
-def test_versions_are_pinned_and_those_of_the_native_stack() -> None:
+def test_versions_are_pinned_and_match_the_native_stack() -> None:
     for name, service in SERVICES.items():
         if "build" not in service:
             assert re.search(r":\d+\.\d+\.\d+$", service["image"]), name
     for name in ("elasticsearch", "kibana"):
         assert SERVICES[name]["image"].endswith(f":{ELASTICSEARCH_VERSION}")
     assert SERVICES["minio"]["build"]["args"]["MINIO_VERSION"] == MINIO_MODULE.partition("@")[2]
-    kafka = re.search(r"<artifactId>kafka_2\.13</artifactId>\s*<version>([\d.]+)", _read("stack/recipes/kafka.pom.xml"))
+    kafka = re.search(
+        r"<artifactId>kafka_2\.13</artifactId>\s*<version>([\d.]+)",
+        _read("stack/recipes/kafka.pom.xml"),
+    )
     assert kafka
     assert SERVICES["kafka"]["image"] == f"apache/kafka:{kafka[1]}"
 
@@ -73,14 +81,14 @@ def test_a_secret_has_no_default() -> None:
     assert {operator for _, operator in used} == {":?"}
 
 
-def test_every_setting_is_described() -> None:
-    described = set(re.findall(r"^#?([A-Z_]+)=", _read(".env.example"), re.M))
+def test_every_setting_is_in_the_example_file() -> None:
+    documented = set(re.findall(r"^#?([A-Z_]+)=", _read(".env.example"), re.M))
     used = set(re.findall(r"(?<!\$)\$\{(\w+)", _read("docker-compose.yml")))
-    # Of the callers alone: who they are, and what is said on the command line.
-    assert used - described - {"PIPELINE_USER", "REINGEST", "COMPOSE_PROJECT_NAME"} == set()
+    # The caller sets these, not .env: its user, a command-line option and the project name.
+    assert used - documented - {"PIPELINE_USER", "REINGEST", "COMPOSE_PROJECT_NAME"} == set()
 
 
-def test_the_codespaces_file_holds_differences_of_what_is_there() -> None:
+def test_the_codespaces_file_only_changes_existing_services() -> None:
     assert set(CODESPACES["services"]) <= set(SERVICES)
     for service in CODESPACES["services"].values():
         assert set(service) <= {"environment", "mem_limit"}
@@ -89,7 +97,7 @@ def test_the_codespaces_file_holds_differences_of_what_is_there() -> None:
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_dockerfile_builds_anywhere(path: Any) -> None:
     text = path.read_text()
-    # A frontend of its own would have to be fetched.
+    # With a `# syntax` line, every build would have to download that frontend.
     assert not re.match(r"#\s*syntax", text)
     assert all(":" in image for image in re.findall(r"^FROM (\S+)", text, re.M))
     assert not re.search(r"https?://", text)
@@ -100,15 +108,19 @@ def test_a_dockerfile_builds_anywhere(path: Any) -> None:
 
 
 @pytest.mark.parametrize("application", ["ingestion", "processing"])
-def test_an_image_has_the_versions_of_the_lock(application: str) -> None:
-    whole = _pinned("requirements.lock")
-    part = _pinned(f"{application}/requirements.lock")
-    assert part
-    assert part <= whole
+def test_an_image_installs_the_locked_versions(application: str) -> None:
+    all_pins = _pinned("requirements.lock")
+    image_pins = _pinned(f"{application}/requirements.lock")
+    assert image_pins
+    assert image_pins <= all_pins
 
 
 def _pinned(name: str) -> set[str]:
-    return {re.split(r"[ \\;]", line)[0] for line in _read(name).splitlines() if "==" in line and line[0].isalnum()}
+    return {
+        re.split(r"[ \\;]", line)[0]
+        for line in _read(name).splitlines()
+        if "==" in line and line[0].isalnum()
+    }
 
 
 def _read(name: str) -> str:

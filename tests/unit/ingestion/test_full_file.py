@@ -1,4 +1,4 @@
-"""The synthetic file has the shape of the real one, and the report reads as it must on the real one."""
+"""The synthetic file has the shape of the real one, and so has its report."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import polars as pl
 
-from ingestion.run import Source, ingest
-from ingestion.sources import FileInput
+from customer_profiles.ingestion.inputs import FileInput
+from customer_profiles.ingestion.pipeline import ingest
+from customer_profiles.ingestion.sources import Source
 from scripts.make_sample import REAL_ROWS, make_events
 
 
@@ -33,7 +34,7 @@ def test_the_full_file_is_accounted_for(tmp_path: Path) -> None:
     make_events(REAL_ROWS, 1).write_csv(path)
     broker = Counting()
     report = ingest(FileInput(path), Source("events.csv", None), broker, lambda *_: None)
-    # 655 rows are exact repeats; the three of them that lack their session are rejected, not repeated.
+    # 655 rows are exact repeats. Three of them lack their session, so they are rejected instead.
     assert (report.read, report.dead_lettered, report.duplicates) == (885_129, 165, 652)
     assert report.accepted == 885_129 - 165 - 652 == broker.sent["raw_events"]
     assert report.reasons == {"user_session_missing": 165}

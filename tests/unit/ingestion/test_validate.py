@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts import COLUMNS, MESSAGE_FIELDS, check, encode, event_id
-from ingestion import validate as subject
-from ingestion.validate import validate
+from customer_profiles.contracts import COLUMNS, MESSAGE_FIELDS, check, encode, event_id
+from customer_profiles.ingestion.messages import encode as encode_columns
+from customer_profiles.ingestion.validate import REJECTED_SCHEMA, validate
 from tests.support import GOOD_ROW, line
 
 
@@ -51,8 +51,8 @@ def reasons_of(data: bytes) -> list[list[str]]:
         (line(price="-31.90"), 0, [["price_negative"]]),
         (line(user_id="1.51592E+18", price="-2"), 0, [["price_negative", "user_id_mangled"]]),
         (line(brand="x" * 70_000), 0, [["line_too_long"]]),
-        (",,,,,,,,", 0, [["event_time_missing", "event_type_missing", "product_id_missing", "price_missing",
-                          "user_id_missing", "user_session_missing"]]),
+        (",,,,,,,,", 0, [["event_time_missing", "event_type_missing", "product_id_missing",
+                          "price_missing", "user_id_missing", "user_session_missing"]]),
     ],
     ids=lambda value: str(value)[:60],
 )  # fmt: skip
@@ -66,7 +66,9 @@ def test_each_kind_of_line(text: str, accepted: int, reasons: list[list[str]]) -
 
 
 def test_a_line_that_is_not_utf8_is_rejected_alone_and_keeps_its_bytes() -> None:
-    data = b"\n".join([line().encode(), line(brand="caf").encode().replace(b"caf", b"caf\xe9"), line().encode()])
+    data = b"\n".join(
+        [line().encode(), line(brand="caf").encode().replace(b"caf", b"caf\xe9"), line().encode()]
+    )
     checked = validate(data, COLUMNS, "f.csv", 10)
     assert checked.accepted["source_row"].to_list() == [10, 12]
     assert checked.rejected.rows()[0][:2] == (11, ["not_utf8"])
@@ -93,10 +95,14 @@ def test_columns_are_read_by_name_in_any_order_beside_others() -> None:
 
 
 def test_messages_have_the_fields_and_bytes_of_the_contract() -> None:
-    data = "\n".join([line(), line(brand="bra\\nd"), line(category_code=""), line(brand='"a ""b"""')]).encode()
+    data = "\n".join(
+        [line(), line(brand="bra\\nd"), line(category_code=""), line(brand='"a ""b"""')]
+    ).encode()
     accepted = validate(data, COLUMNS, 'f".csv', 1).accepted
     assert tuple(accepted.columns) == MESSAGE_FIELDS
-    for message, encoded in zip(accepted.iter_rows(named=True), subject.encode(accepted).to_list(), strict=True):
+    for message, encoded in zip(
+        accepted.iter_rows(named=True), encode_columns(accepted).to_list(), strict=True
+    ):
         assert encoded.encode() == encode(message)
         assert message["event_id"] == event_id(message)
 
@@ -107,25 +113,35 @@ def test_nothing_at_all_is_no_rows() -> None:
 
 
 ODD = st.sampled_from(
-    ["", " ", "0", "00", "7", "-7", "1e5", "2.10381E+18", "view", "VIEW", "cart", "31.9", "31.90", ".5", "1,5",
-     "2020-09-24 11:57:06 UTC", "2020-13-01 00:00:00 UTC", "2020-09-24 24:00:00 UTC", "2020-12-31 23:59:60 UTC",
-     "0000-01-01 00:00:00 UTC", "2020-09-24T11:57:06Z", "\uff19", "a b", "\u00a0x",
-     "x\u2028", "\ufeff", "a.b", ".", "'", "\t"]
+    ["", " ", "0", "00", "7", "-7", "1e5", "2.10381E+18", "view", "VIEW", "cart", "31.9", "31.90",
+     ".5", "1,5", "2020-09-24 11:57:06 UTC", "2020-13-01 00:00:00 UTC", "2020-09-24 24:00:00 UTC",
+     "2020-12-31 23:59:60 UTC", "0000-01-01 00:00:00 UTC", "2020-09-24T11:57:06Z",
+     "\uff19", "a b", "\u00a0x", "x\u2028", "\ufeff", "a.b", ".", "'", "\t"]
 )  # fmt: skip
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.fixed_dictionaries({name: ODD | st.just(GOOD_ROW[name]) for name in COLUMNS}), max_size=6))
+@given(
+    st.lists(
+        st.fixed_dictionaries({name: ODD | st.just(GOOD_ROW[name]) for name in COLUMNS}), max_size=6
+    )
+)
 def test_whole_columns_agree_with_the_reference(rows: list[dict[str, str]]) -> None:
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows([values[name] for name in COLUMNS] for values in rows)
+    csv.writer(out, lineterminator="\n").writerows(
+        [values[name] for name in COLUMNS] for values in rows
+    )
     checked = validate(out.getvalue().encode(), COLUMNS, "f.csv", 1)
     expected = [check(values) for values in rows]
     assert checked.read == len(rows)
     good = [values for values, reasons in expected if not reasons]
     assert checked.accepted.select(COLUMNS).to_dicts() == good
-    assert checked.rejected["reasons"].to_list() == [[str(r) for r in reasons] for _, reasons in expected if reasons]
+    assert checked.rejected["reasons"].to_list() == [
+        [str(r) for r in reasons] for _, reasons in expected if reasons
+    ]
 
 
 def test_rejected_has_its_schema_also_when_empty() -> None:
-    assert validate(line().encode(), COLUMNS, "f.csv", 1).rejected.schema == pl.Schema(subject.REJECTED)
+    assert validate(line().encode(), COLUMNS, "f.csv", 1).rejected.schema == pl.Schema(
+        REJECTED_SCHEMA
+    )

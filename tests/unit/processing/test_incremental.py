@@ -1,9 +1,8 @@
-"""However events come and runs end: incremental profiles = rebuilt profiles = an independent query."""
+"""Incremental profiles equal rebuilt ones and an independent query, however events arrive."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,27 +15,33 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from contracts import COLUMNS, event_id
-from processing import archive
-from processing.errors import Superseded
-from processing.lake import metrics_object, profile_object, to_parquet
-from processing.parse import EVENT_SCHEMA
-from processing.profiles import PROFILE_SCHEMA
-from processing.segments import read_segments
-from processing.tasks import Work, land_bucket, profile_bucket, read_profiles
-from tests.support import MemoryLake, oracle
+from customer_profiles.contracts import COLUMNS, event_id
+from customer_profiles.lake import compaction
+from customer_profiles.lake import events as event_files
+from customer_profiles.lake.errors import WriteConflictError
+from customer_profiles.lake.events import EVENT_SCHEMA
+from customer_profiles.lake.layout import event_counts_name, profiles_name
+from customer_profiles.lake.parquet import to_parquet
+from customer_profiles.lake.profiles import read_profiles
+from customer_profiles.processing.tasks.land import land_bucket
+from customer_profiles.processing.tasks.profile import ProfileTask, update_bucket
+from customer_profiles.profiles.schema import PROFILE_SCHEMA
+from customer_profiles.profiles.segments import read_segments
+from tests.support import MemoryObjectStore, oracle
 
 SEGMENTS = read_segments()
-BEGIN = datetime(2020, 9, 24, tzinfo=UTC)
+START = datetime(2020, 9, 24, tzinfo=UTC)
 RUN_FIELDS = ("profile_generated_at", "segments_version")
 
 ROWS = st.fixed_dictionaries(
     {
-        "event_time": st.integers(0, 200 * 24 * 3600).map(lambda second: BEGIN + timedelta(seconds=second)),
+        "event_time": st.integers(0, 200 * 24 * 3600).map(
+            lambda second: START + timedelta(seconds=second)
+        ),
         "event_type": st.sampled_from(["view", "cart", "purchase", "remove_from_cart"]),
         "product_id": st.sampled_from(["1", "2"]),
         "category_id": st.sampled_from(["", "3"]),
-        "category_code": st.sampled_from(["", "a", "a.b", "b"]),
+        "category_code": st.sampled_from(["", "a", "a.b", "b", ".b"]),
         "brand": st.sampled_from(["", "x", "y", "z"]),
         "price": st.integers(0, 90_000).map(lambda cents: f"{cents // 100}.{cents % 100:02d}"),
         "user_id": st.sampled_from(["1", "2", "10", "1515915625519388267"]),
@@ -45,18 +50,18 @@ ROWS = st.fixed_dictionaries(
 )
 
 
-ROW = {**dict.fromkeys(COLUMNS, "1"), "event_time": BEGIN, "event_type": "view"}
+ROW = {**dict.fromkeys(COLUMNS, "1"), "event_time": START, "event_type": "view"}
 
 
-def as_landed(rows: list[dict[str, Any]], begin: int) -> pl.DataFrame:
-    """Rows as `parse` gives them, with offsets from `begin` on."""
-    found = []
-    for place, row in enumerate(rows):
+def as_landed(rows: list[dict[str, Any]], first_offset: int) -> pl.DataFrame:
+    """Return rows as `parse` does, with offsets that begin at `first_offset`."""
+    landed = []
+    for number, row in enumerate(rows):
         values = {**row, "event_time": row["event_time"].strftime("%Y-%m-%dT%H:%M:%SZ")}
         columns = {name: row[name] or None for name in COLUMNS}
-        place_in_topic = {"kafka_partition": 0, "kafka_offset": begin + place}
-        found.append({**columns, "event_id": event_id(values), **place_in_topic})
-    typed = pl.DataFrame(found, schema={**EVENT_SCHEMA, "price": pl.String})
+        position = {"kafka_partition": 0, "kafka_offset": first_offset + number}
+        landed.append({**columns, "event_id": event_id(values), **position})
+    typed = pl.DataFrame(landed, schema={**EVENT_SCHEMA, "price": pl.String})
     return typed.with_columns(pl.col("price").str.to_decimal(scale=4).cast(pl.Decimal(18, 4)))
 
 
@@ -65,61 +70,76 @@ def write_csv(rows: list[dict[str, Any]], path: Path) -> None:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         for row in rows:
-            writer.writerow({**row, "event_time": row["event_time"].strftime("%Y-%m-%d %H:%M:%S UTC")})
+            writer.writerow(
+                {**row, "event_time": row["event_time"].strftime("%Y-%m-%d %H:%M:%S UTC")}
+            )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
-def test_incremental_equals_rebuild_equals_oracle(
+def test_incremental_profiles_equal_rebuilt_ones_and_the_oracle(
     data: st.DataObject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # So small that a few events make several slices, and a few batches are joined.
-    monkeypatch.setattr(archive, "SLICE_EVENTS", 5)
-    monkeypatch.setattr(archive, "JOIN_AT", 3)
+    # Limits so small that a few events fill several slices and a few files are compacted.
+    monkeypatch.setattr(event_files, "SLICE_EVENTS", 5)
+    monkeypatch.setattr(compaction, "MIN_COMPACTED_FILES", 3)
     distinct = data.draw(st.lists(ROWS, min_size=1, max_size=40))
     repeats = data.draw(st.lists(st.sampled_from(distinct), max_size=10))
     rows = data.draw(st.permutations(distinct + repeats))
     edges = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=6)))
-    cuts = [rows[begin:end] for begin, end in zip([0, *edges], [*edges, len(rows)], strict=True)]
-    batches = [batch for batch in cuts if batch]
-    lake = MemoryLake()
+    parts = [rows[start:end] for start, end in zip([0, *edges], [*edges, len(rows)], strict=True)]
+    batches = [batch for batch in parts if batch]
+    store = MemoryObjectStore()
     offset = 0
     for number, batch in enumerate(batches, 1):
-        land_bucket(lake, number, 0, [to_parquet(as_landed(batch, offset))])
+        land_bucket(store, number, 0, [to_parquet(as_landed(batch, offset))])
         offset += len(batch)
         if number == len(batches) or data.draw(st.booleans(), label="run"):
-            work = Work(number, SEGMENTS, BEGIN, None)
+            task = ProfileTask(number, SEGMENTS, START, None)
             for writes in data.draw(st.lists(st.integers(0, 5), max_size=2), label="killed after"):
-                lake.stop_after(writes)
+                store.stop_after(writes)
                 with suppress(InterruptedError):
-                    profile_bucket(lake, None, 0, work)
-                lake.stop_after(None)
-            profile_bucket(lake, None, 0, work)
-    incremental, _, through = read_profiles(lake, 0)
-    counted = read_metrics(lake)
-    result = profile_bucket(lake, None, 0, Work(through, SEGMENTS, BEGIN, None, rebuild=True))
-    rebuilt, _, _ = read_profiles(lake, 0)
+                    update_bucket(store, None, 0, task)
+                store.stop_after(None)
+            update_bucket(store, None, 0, task)
+    incremental, _, through_batch = _profiles(store)
+    event_counts = read_event_counts(store)
+    result = update_bucket(
+        store, None, 0, ProfileTask(through_batch, SEGMENTS, START, None, rebuild=True)
+    )
+    rebuilt, _, _ = _profiles(store)
     assert_frame_equal(incremental, rebuilt, check_exact=True)
     assert result.updated == rebuilt.height == len({row["user_id"] for row in rows})
 
     write_csv(rows, tmp_path / "rows.csv")
     expected = oracle(tmp_path / "rows.csv")
-    ours = rebuilt.drop(RUN_FIELDS).with_columns(pl.col("first_seen", "last_seen").dt.replace_time_zone(None))
-    assert ours.columns == [name for name in PROFILE_SCHEMA if name not in RUN_FIELDS]
-    types = {name: expected.schema[name] for name in ours.columns}
-    assert_frame_equal(ours.cast(dict(types)), expected.select(ours.columns), check_exact=True)
+    actual = rebuilt.drop(RUN_FIELDS).with_columns(
+        pl.col("first_seen", "last_seen").dt.replace_time_zone(None)
+    )
+    assert actual.columns == [name for name in PROFILE_SCHEMA if name not in RUN_FIELDS]
+    types = {name: expected.schema[name] for name in actual.columns}
+    assert_frame_equal(actual.cast(dict(types)), expected.select(actual.columns), check_exact=True)
 
-    assert_frame_equal(counted, read_metrics(lake), check_exact=True)
-    days = counted.filter(pl.col("granularity") == "day").drop("granularity")
-    assert days.with_columns(pl.col("time").dt.replace_time_zone(None)).rows() == by_day(tmp_path / "rows.csv", ours)
+    assert_frame_equal(event_counts, read_event_counts(store), check_exact=True)
+    days = event_counts.filter(pl.col("granularity") == "day").drop("granularity")
+    assert days.with_columns(pl.col("time").dt.replace_time_zone(None)).rows() == counts_by_day(
+        tmp_path / "rows.csv", actual
+    )
 
 
-def read_metrics(lake: MemoryLake) -> pl.DataFrame:
-    return pl.read_parquet(lake.objects[metrics_object(0)])
+def _profiles(store: MemoryObjectStore) -> tuple[pl.DataFrame, str | None, int]:
+    stored = read_profiles(store, 0)
+    return stored.profiles, stored.etag, stored.through_batch
 
 
-def by_day(path: Path, profiles: pl.DataFrame) -> list[tuple[Any, ...]]:
-    """The metrics by day as DuckDB counts them."""
+def read_event_counts(store: MemoryObjectStore) -> pl.DataFrame:
+    return pl.read_parquet(store.objects[event_counts_name(0)])
+
+
+def counts_by_day(path: Path, profiles: pl.DataFrame) -> list[tuple[Any, ...]]:
+    """Count the events by day with DuckDB."""
     connection = duckdb.connect()
     connection.register("segments", profiles.select("user_id", "customer_segment").to_arrow())
     return connection.sql(
@@ -127,35 +147,41 @@ def by_day(path: Path, profiles: pl.DataFrame) -> list[tuple[Any, ...]]:
         with rows as (select distinct * replace (price::decimal(18, 4) as price) from
             read_csv('{path}', all_varchar = true, header = true))
         select date_trunc('day', strptime(event_time, '%Y-%m-%d %H:%M:%S UTC')) as day, event_type,
-            coalesce(split_part(category_code, '.', 1), '(none)') as category, coalesce(brand, '(none)') as brand,
-            customer_segment, count(*), sum(case when event_type = 'purchase' then price else 0 end)::decimal(18, 4)
+            coalesce(nullif(split_part(category_code, '.', 1), ''), '(none)') as category,
+            coalesce(brand, '(none)') as brand,
+            customer_segment, count(*),
+            sum(case when event_type = 'purchase' then price else 0 end)::decimal(18, 4)
         from rows join segments using (user_id) group by all order by all
         """
     ).fetchall()
 
 
 def test_a_run_with_nothing_new_writes_nothing() -> None:
-    lake = MemoryLake()
-    land_bucket(lake, 1, 0, [to_parquet(as_landed([ROW], 0))])
-    assert profile_bucket(lake, None, 0, Work(1, SEGMENTS, BEGIN, None)).updated == 1
-    lake.stop_after(0)
-    assert profile_bucket(lake, None, 0, Work(1, SEGMENTS, BEGIN, None)).updated == 0
+    store = MemoryObjectStore()
+    land_bucket(store, 1, 0, [to_parquet(as_landed([ROW], 0))])
+    assert update_bucket(store, None, 0, ProfileTask(1, SEGMENTS, START, None)).updated == 1
+    store.stop_after(0)
+    assert update_bucket(store, None, 0, ProfileTask(1, SEGMENTS, START, None)).updated == 0
 
 
-def test_a_run_that_was_overtaken_overwrites_nothing() -> None:
-    lake = MemoryLake()
-    land_bucket(lake, 1, 0, [to_parquet(as_landed([ROW], 0))])
+def test_a_run_does_not_overwrite_what_another_run_wrote_first() -> None:
+    store = MemoryObjectStore()
+    land_bucket(store, 1, 0, [to_parquet(as_landed([ROW], 0))])
 
-    class Overtaken(MemoryLake):
-        """Another run writes the same profiles just before this one does."""
+    class RacingStore(MemoryObjectStore):
+        """A store in which another run writes the same profiles just before this one does."""
 
-        def put(self, name: str, data: bytes, headers: Mapping[str, str] | None = None) -> None:
-            if name == profile_object(0):
-                profile_bucket(lake, None, 0, Work(1, SEGMENTS, BEGIN, None))
-            super().put(name, data, headers)
+        def put(
+            self, name: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False
+        ) -> None:
+            if name == profiles_name(0):
+                update_bucket(store, None, 0, ProfileTask(1, SEGMENTS, START, None))
+            super().put(name, data, if_match=if_match, if_absent=if_absent)
 
-    late = Overtaken()
-    late.objects = lake.objects
-    with pytest.raises(Superseded):
-        profile_bucket(late, None, 0, Work(1, SEGMENTS, BEGIN + timedelta(days=1), None))
-    assert read_profiles(lake, 0)[0]["profile_generated_at"].to_list() == [BEGIN]
+    racing_store = RacingStore()
+    racing_store.objects = store.objects
+    with pytest.raises(WriteConflictError):
+        update_bucket(
+            racing_store, None, 0, ProfileTask(1, SEGMENTS, START + timedelta(days=1), None)
+        )
+    assert read_profiles(store, 0).profiles["profile_generated_at"].to_list() == [START]

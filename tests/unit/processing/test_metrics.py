@@ -1,76 +1,360 @@
-"""Events counted for charts."""
+"""The dashboards' indices: what is sent to them, and what their failures lead to."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import logging
+from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import polars as pl
-from polars.testing import assert_frame_equal
+import pytest
 
-from processing.charts import OTHER, count_brands, reduce_brands, to_ndjson, top_brands
-from processing.metrics import METRIC_SCHEMA, add_metrics, count_events
-from tests.support import event, events
+from customer_profiles.contracts import DEAD_LETTERS, DeadLetter, Topic
+from customer_profiles.kafka.reader import OffsetRange
+from customer_profiles.lake.layout import REJECTED_ROWS, SENT_COUNTS
+from customer_profiles.lake.profiles import write_event_counts
+from customer_profiles.processing import metrics
+from customer_profiles.processing.metrics import DashboardMetrics
+from customer_profiles.profiles.event_counts import METRIC_SCHEMA, OTHER, TOP_BRANDS
+from customer_profiles.search.errors import IndexUnavailableError
+from tests.support import MemoryObjectStore
+from tests.unit.processing.fakes import PRODUCED_MS, FakeMetricsIndices, FakeTopics
 
-NOON = datetime(2020, 9, 24, 12, tzinfo=UTC)
-PROFILES = pl.DataFrame({"user_id": ["7", "8"], "customer_segment": ["A", "B"]})
-
-
-def metric(**changes: object) -> dict[str, object]:
-    day = NOON.replace(hour=0)
-    values = {"granularity": "day", "time": day, "event_type": "view", "category": "electronics", "brand": "x"}
-    return {**values, "customer_segment": "A", "events": 1, "revenue": Decimal(0), **changes}
-
-
-def metrics(*rows: dict[str, object]) -> pl.DataFrame:
-    return pl.DataFrame(list(rows), schema=METRIC_SCHEMA)
+DAY = datetime(2020, 9, 24, tzinfo=UTC)
+DAY_MS = 24 * 60 * 60 * 1000
 
 
-def test_days_hold_everything_and_minutes_what_is_recent() -> None:
-    found = count_events(
-        events(
-            event(event_time=NOON, brand="x"),
-            event(event_time=NOON - timedelta(hours=3), brand="x"),
-            event(event_time=NOON + timedelta(seconds=59), brand="x", event_type="purchase", price=Decimal("0.0125")),
-            event(event_time=NOON - timedelta(days=1), brand=None, category_code=None, user_id="8"),
-        ),
-        PROFILES,
+class Dashboards:
+    """The lake, the topics and the indices that dashboards show."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.store = MemoryObjectStore()
+        self.indices = FakeMetricsIndices()
+        self.topics = FakeTopics()
+        self.topics.install(monkeypatch)
+        monkeypatch.setattr(metrics, "MetricsIndices", lambda _: self.indices)
+
+    def connect(self) -> DashboardMetrics:
+        """Return what another process would use."""
+        no_address: Any = None
+        return DashboardMetrics(self.store, no_address, no_address)
+
+    def count(self, bucket: int, **events_by_brand: int) -> None:
+        """Write the event counts of a bucket."""
+        rows = [
+            {
+                "granularity": "day",
+                "time": DAY,
+                "event_type": "view",
+                "category": "electronics",
+                "brand": brand,
+                "customer_segment": "Casual Visitor",
+                "events": events,
+                "revenue": Decimal(events),
+            }
+            for brand, events in events_by_brand.items()
+        ]
+        write_event_counts(self.store, bucket, pl.DataFrame(rows, schema=METRIC_SCHEMA), 1)
+
+    def events(self) -> dict[str, int]:
+        """Return what the index says of each brand."""
+        documents = self.indices.documents["event_metrics"].values()
+        return {document["brand"]: document["events"] for document in documents}
+
+    def sent(self, index: str) -> list[tuple[str, str]]:
+        """Return the action and the id of what was sent to an index since the last call."""
+        sent = [
+            (action, name) for name_of, action, name in self.indices.actions if name_of == index
+        ]
+        self.indices.actions.clear()
+        return sent
+
+    def rejected(self) -> dict[str, int]:
+        """Return the rejected rows by document."""
+        documents = self.indices.documents["rejected_rows"]
+        return {document_id: document["rows"] for document_id, document in documents.items()}
+
+
+@pytest.fixture
+def dashboards(monkeypatch: pytest.MonkeyPatch) -> Dashboards:
+    return Dashboards(monkeypatch)
+
+
+def letter(*reasons: str, source: str = "f.csv") -> bytes:
+    return DeadLetter(source, 3, list(reasons), "text").to_json().encode()
+
+
+def test_counts_of_all_buckets_are_added_up(dashboards: Dashboards) -> None:
+    dashboards.count(0, acme=2, other=1)
+    dashboards.count(2, acme=3)
+    assert dashboards.connect().update(range(4), (0, 2))
+    assert dashboards.events() == {"acme": 5, "other": 1}
+    (acme,) = [
+        document
+        for document in dashboards.indices.documents["event_metrics"].values()
+        if document["brand"] == "acme"
+    ]
+    assert acme == {
+        "granularity": "day",
+        "time": "2020-09-24T00:00:00Z",
+        "event_type": "view",
+        "category": "electronics",
+        "brand": "acme",
+        "customer_segment": "Casual Visitor",
+        "events": 5,
+        "revenue": 5.0,
+    }
+
+
+def test_only_differences_are_sent(dashboards: Dashboards) -> None:
+    dashboards.count(0, acme=1, bolt=1)
+    dashboards.count(1, coil=1)
+    client = dashboards.connect()
+    client.update(range(2), (0, 1))
+    assert len(dashboards.sent("event_metrics")) == 3
+    client.update(range(2), ())
+    assert dashboards.sent("event_metrics") == []
+    dashboards.count(0, acme=4, dyne=1)
+    client.update(range(2), [0])
+    day = "day|2020-09-24T00:00:00Z|view|electronics"
+    assert dashboards.sent("event_metrics") == [
+        ("index", f"{day}|acme|Casual Visitor"),
+        ("index", f"{day}|dyne|Casual Visitor"),
+        ("delete", f"{day}|bolt|Casual Visitor"),
+    ]
+    assert dashboards.events() == {"acme": 4, "coil": 1, "dyne": 1}
+
+
+def test_another_process_sends_no_more_than_the_differences(dashboards: Dashboards) -> None:
+    dashboards.count(0, acme=1, bolt=1)
+    dashboards.connect().update([0], [0])
+    dashboards.sent("event_metrics")
+    dashboards.count(0, acme=1, bolt=2)
+    dashboards.connect().update([0], ())
+    ((action, document_id),) = dashboards.sent("event_metrics")
+    assert (action, "bolt" in document_id) == ("index", True)
+
+
+def test_a_bucket_that_is_not_named_as_changed_is_not_read_again(dashboards: Dashboards) -> None:
+    dashboards.count(0, acme=1)
+    client = dashboards.connect()
+    client.update([0], [0])
+    dashboards.count(0, acme=7)
+    client.update([0], ())
+    assert dashboards.events() == {"acme": 1}
+    client.update([0], [0])
+    assert dashboards.events() == {"acme": 7}
+
+
+def test_rare_brands_are_counted_together(dashboards: Dashboards) -> None:
+    frequent = {f"brand{number:02d}": 10 for number in range(TOP_BRANDS)}
+    dashboards.count(0, **frequent, rare=1)
+    dashboards.count(1, seldom=2)
+    dashboards.connect().update(range(2), (0, 1))
+    assert dashboards.events() == {**frequent, OTHER: 3}
+
+
+@pytest.mark.parametrize("taken", [0, 1, 2, 3])
+def test_sending_that_was_interrupted_is_done_again(dashboards: Dashboards, taken: int) -> None:
+    dashboards.count(0, acme=1, bolt=1)
+    client = dashboards.connect()
+    client.update([0], [0])
+    dashboards.count(0, acme=2, coil=1, dyne=1)
+    dashboards.indices.sends_left = taken
+    assert not client.update([0], [0])
+    dashboards.indices.sends_left = None
+    # Undo the change, so that rows in flight cannot pass for rows that the index has.
+    dashboards.count(0, acme=1, bolt=1)
+    assert dashboards.connect().update([0], [0])
+    assert dashboards.events() == {"acme": 1, "bolt": 1}
+
+
+def test_an_index_that_was_made_anew_gets_everything(dashboards: Dashboards) -> None:
+    dashboards.count(0, acme=1, bolt=1)
+    dashboards.connect().update([0], [0])
+    dashboards.indices.delete("event_metrics")
+    dashboards.connect().update([0], ())
+    assert dashboards.events() == {"acme": 1, "bolt": 1}
+
+
+def test_a_failure_is_logged_and_does_not_raise(
+    dashboards: Dashboards, caplog: pytest.LogCaptureFixture
+) -> None:
+    dashboards.indices.failures = [IndexUnavailableError("No answer.\nRun `make status`.")] * 2
+    client = dashboards.connect()
+    with caplog.at_level(logging.WARNING):
+        assert client.update([0], [0]) is False
+        client.record_run("process", {"events": 1})
+    assert [record.getMessage() for record in caplog.records] == [
+        "The dashboards are behind: No answer."
+    ] * 2
+    assert {vars(record)["event"] for record in caplog.records} == {"dashboards_behind"}
+    assert client.update([0], [0]) is True
+
+
+def test_a_kafka_that_does_not_answer_is_logged_too(
+    dashboards: Dashboards, caplog: pytest.LogCaptureFixture
+) -> None:
+    dashboards.topics.unavailable = True
+    dashboards.count(0, acme=1)
+    assert not dashboards.connect().update([0], [0])
+    assert "The dashboards are behind: Kafka does not answer." in caplog.text
+    # Event counts need no Kafka.
+    assert dashboards.events() == {"acme": 1}
+
+
+def test_an_error_of_the_program_is_not_hidden(
+    dashboards: Dashboards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dashboards.indices, "index_uuid", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        dashboards.connect().update([0], [0])
+
+
+def test_preparation_creates_indices_and_counts_rejected_rows(dashboards: Dashboards) -> None:
+    dashboards.topics.produce(letter("bad_time"), topic=DEAD_LETTERS)
+    client = dashboards.connect()
+    client.prepare_in_background()
+    client.record_run("process", {})
+    assert set(dashboards.rejected().values()) == {1}
+    assert set(dashboards.indices.documents) == {"event_metrics", "pipeline_runs", "rejected_rows"}
+
+
+def test_a_preparation_that_failed_is_repeated(
+    dashboards: Dashboards, caplog: pytest.LogCaptureFixture
+) -> None:
+    dashboards.indices.failures = [IndexUnavailableError("No answer")]
+    dashboards.count(0, acme=1)
+    client = dashboards.connect()
+    client.prepare_in_background()
+    with caplog.at_level(logging.WARNING):
+        assert client.update([0], [0])
+    assert caplog.records == []
+    assert dashboards.events() == {"acme": 1}
+
+
+def test_indices_are_created_once(dashboards: Dashboards, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    ensure = dashboards.indices.ensure
+    monkeypatch.setattr(dashboards.indices, "ensure", lambda: (calls.append("ensure"), ensure()))
+    client = dashboards.connect()
+    client.prepare_in_background()
+    for _ in range(2):
+        client.update([0], ())
+    assert calls == ["ensure"]
+
+
+def test_a_run_becomes_one_document(dashboards: Dashboards) -> None:
+    client = dashboards.connect()
+    numbers = {"events": 5, "misfits": 0, "lag_seconds": None, "error": "no field of the index"}
+    client.record_run("process", numbers)
+    ((document_id, document),) = dashboards.indices.documents["pipeline_runs"].items()
+    assert document == {"time": document["time"], "kind": "process", "events": 5, "misfits": 0}
+    assert document_id == f"process {document['time']}"
+    assert datetime.fromisoformat(document["time"]).tzinfo == UTC
+
+
+def test_a_micro_batch_that_is_recorded_again_stays_one_document(dashboards: Dashboards) -> None:
+    client = dashboards.connect()
+    for events in (3, 4):
+        client.record_run("stream", {"batch": 7, "events": events})
+    ((document_id, document),) = dashboards.indices.documents["pipeline_runs"].items()
+    assert (document_id, document["events"]) == ("stream 7", 4)
+
+
+def test_dead_letters_are_counted_by_day_source_and_reason(dashboards: Dashboards) -> None:
+    topics = dashboards.topics
+    topics.produce(
+        letter("bad_time"),
+        letter("bad_time", "bad_price"),
+        letter("bad_time", source="g.csv"),
+        b"not a letter",
+        topic=DEAD_LETTERS,
     )
-    expected = metrics(
-        metric(time=datetime(2020, 9, 23, tzinfo=UTC), category="(none)", brand="(none)", customer_segment="B"),
-        metric(event_type="purchase", revenue=Decimal("0.0125")),
-        metric(events=2),
-        metric(granularity="minute", time=NOON, event_type="purchase", revenue=Decimal("0.0125")),
-        metric(granularity="minute", time=NOON),
-    )
-    assert_frame_equal(add_metrics([found]), expected)
+    topics.produce(letter("bad_time"), topic=DEAD_LETTERS, produced_ms=PRODUCED_MS + DAY_MS)
+    assert dashboards.connect().update([0], ())
+    assert dashboards.rejected() == {
+        "2020-09-24|f.csv|bad_time": 2,
+        "2020-09-24|f.csv|bad_price": 1,
+        "2020-09-24|g.csv|bad_time": 1,
+        "2020-09-25|f.csv|bad_time": 1,
+    }
+    assert dashboards.indices.documents["rejected_rows"]["2020-09-24|g.csv|bad_time"] == {
+        "time": "2020-09-24",
+        "source": "g.csv",
+        "reason": "bad_time",
+        "rows": 1,
+    }
 
 
-def test_counts_add_up_and_old_minutes_go() -> None:
-    old, new = (metrics(metric(granularity="minute", time=time)) for time in (NOON, NOON + timedelta(hours=2)))
-    day = metrics(metric())
-    assert_frame_equal(add_metrics([old, day, new, day]), pl.concat([metrics(metric(events=2)), new]))
+def test_dead_letters_are_counted_from_where_the_last_count_stopped(
+    dashboards: Dashboards,
+) -> None:
+    topics = dashboards.topics
+    topics.produce(letter("bad_time"), letter("bad_price"), topic=DEAD_LETTERS)
+    dashboards.connect().update([0], ())
+    dashboards.sent("rejected_rows")
+    topics.produce(letter("bad_time"), topic=DEAD_LETTERS)
+    dashboards.connect().update([0], ())
+    assert topics.ranges_read == [
+        (DEAD_LETTERS.name, OffsetRange(0, 0, 2)),
+        (DEAD_LETTERS.name, OffsetRange(0, 2, 3)),
+    ]
+    # The other count has not changed, so it is not sent again.
+    assert dashboards.sent("rejected_rows") == [("index", "2020-09-24|f.csv|bad_time")]
+    assert dashboards.rejected() == {
+        "2020-09-24|f.csv|bad_time": 2,
+        "2020-09-24|f.csv|bad_price": 1,
+    }
 
 
-def test_no_events_are_no_metrics() -> None:
-    assert add_metrics([]).height == 0
-    assert count_events(events(event()).clear(), PROFILES).height == 0
+def test_without_new_dead_letters_nothing_is_read_or_written(dashboards: Dashboards) -> None:
+    dashboards.topics.produce(letter("bad_time"), topic=DEAD_LETTERS)
+    client = dashboards.connect()
+    client.update([0], ())
+    dashboards.topics.ranges_read.clear()
+    dashboards.store.stop_after(0)
+    assert client.update([0], ())
+    assert dashboards.topics.ranges_read == []
 
 
-def test_brands_beyond_the_first_are_one() -> None:
-    rows = metrics(*(metric(brand=f"b{number:02d}", events=30 - number) for number in range(22)))
-    brands = top_brands([count_brands(rows)])
-    assert brands == tuple(f"b{number:02d}" for number in range(20))
-    reduced = add_metrics([reduce_brands(rows, brands)])
-    assert reduced.filter(pl.col("brand") == OTHER)["events"].to_list() == [10 + 9]
-    assert reduced["events"].sum() == rows["events"].sum()
+def test_dead_letters_whose_count_was_interrupted_are_counted_once(
+    dashboards: Dashboards,
+) -> None:
+    dashboards.topics.produce(letter("bad_time"), letter("bad_price"), topic=DEAD_LETTERS)
+    dashboards.indices.sends_left = 1
+    assert not dashboards.connect().update([0], ())
+    dashboards.indices.sends_left = None
+    assert dashboards.connect().update([0], ())
+    assert set(dashboards.rejected().values()) == {1}
 
 
-def test_a_brand_with_quotes_stays_in_its_line() -> None:
-    (line,) = to_ndjson(metrics(metric(brand='a"b\n|')))
-    action, document, rest = line.split("\n")
-    assert rest == ""
-    assert action == r'{"index":{"_id":"day|2020-09-24T00:00:00Z|view|electronics|a\"b\n||A"}}'
-    assert r'"brand":"a\"b\n|"' in document
-    (deletion,) = to_ndjson(metrics(metric()), delete=True)
-    assert deletion == '{"delete":{"_id":"day|2020-09-24T00:00:00Z|view|electronics|x|A"}}\n'
+def test_dead_letters_that_the_topic_has_removed_stay_counted(
+    dashboards: Dashboards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topics = dashboards.topics
+    topics.produce(letter("bad_time"), letter("bad_time"), topic=DEAD_LETTERS)
+    dashboards.connect().update([0], ())
+    topics.produce(*[letter("bad_time")] * 3, topic=DEAD_LETTERS)
+
+    def without_the_first_four(_: object, topic: Topic) -> dict[int, tuple[int, int]]:
+        return {0: (4, 5)}
+
+    monkeypatch.setattr(metrics, "watermarks", without_the_first_four)
+    dashboards.connect().update([0], ())
+    assert topics.ranges_read[-1] == (DEAD_LETTERS.name, OffsetRange(0, 4, 5))
+    assert dashboards.rejected() == {"2020-09-24|f.csv|bad_time": 3}
+
+
+def test_objects_in_the_lake_keep_the_keys_of_0_1(dashboards: Dashboards) -> None:
+    dashboards.count(0, acme=1)
+    dashboards.topics.produce(letter("bad_time"), topic=DEAD_LETTERS)
+    dashboards.connect().update([0], [0])
+    assert dashboards.store.get_json(REJECTED_ROWS) == {
+        "next_offsets": {"0": 1},
+        "counts": [["2020-09-24", "f.csv", "bad_time", 1]],
+    }
+    stored = dashboards.store.objects[SENT_COUNTS]
+    assert pl.read_parquet_schema(stored) == METRIC_SCHEMA
+    assert pl.read_parquet_metadata(stored)["index"] == dashboards.indices.uuids["event_metrics"]

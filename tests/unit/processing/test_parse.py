@@ -1,4 +1,4 @@
-"""Messages into rows: every message is an event or a misfit."""
+"""Parsing messages: each becomes the row of an event or an invalid message."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from contracts import COLUMNS, bucket_of, encode, event_id
-from processing.parse import EVENT_SCHEMA, _parse_one_by_one, _typed, bucket_numbers, parse
+from customer_profiles.contracts import COLUMNS, bucket_of, encode, event_id
+from customer_profiles.lake.events import EVENT_SCHEMA
+from customer_profiles.processing.parse import _parse_one_by_one, _typed, bucket_numbers, parse
 
 
 def message(**changes: Any) -> dict[str, Any]:
@@ -26,16 +27,26 @@ def message(**changes: Any) -> dict[str, Any]:
         "user_session": "LJuJVLEjPT",
         **changes,
     }
-    extra = {"category_root": "electronics", "schema_version": 1, "source": "f.csv", "source_row": 5, **changes}
-    return {"event_id": event_id({name: str(values[name] or "") for name in COLUMNS}), **values, **extra}
+    extra = {
+        "category_root": "electronics",
+        "schema_version": 1,
+        "source": "f.csv",
+        "source_row": 5,
+        **changes,
+    }
+    return {
+        "event_id": event_id({name: str(values[name] or "") for name in COLUMNS}),
+        **values,
+        **extra,
+    }
 
 
 GOOD = encode(message())
 
 
 def test_a_message_becomes_a_typed_row() -> None:
-    rows, misfits = parse([GOOD], 2, [41])
-    assert misfits == []
+    rows, invalid = parse([GOOD], 2, [41])
+    assert invalid == []
     assert rows.schema == pl.Schema(EVENT_SCHEMA)
     row = rows.row(0, named=True)
     assert row["event_time"] == datetime(2020, 9, 24, 11, 57, 6, tzinfo=UTC)
@@ -75,40 +86,42 @@ def test_a_message_becomes_a_typed_row() -> None:
     ],
     ids=lambda value: str(value)[:50],
 )
-def test_a_misfit_spoils_nothing_around_it(bad: bytes | None) -> None:
-    rows, misfits = parse([GOOD, bad, GOOD], 1, [10, 12, 15])
+def test_an_invalid_message_does_not_affect_the_messages_around_it(bad: bytes | None) -> None:
+    rows, invalid = parse([GOOD, bad, GOOD], 1, [10, 12, 15])
     assert rows["kafka_offset"].to_list() == [10, 15]
-    (misfit,) = misfits
-    assert (misfit.partition, misfit.offset) == (1, 12)
-    assert misfit.reason
+    (message,) = invalid
+    assert (message.partition, message.offset) == (1, 12)
+    assert message.reason
 
 
-def test_one_by_one_and_all_at_once_give_the_same_rows() -> None:
+def test_parsing_one_by_one_gives_the_same_rows_as_parsing_all_at_once() -> None:
     values = [
         encode(message(brand='é\\"x')),
         encode(message(event_time="2020-09-24T11:57:06.25Z", price="1.125")),
         GOOD,
     ]
-    together, _ = parse(values, 0, [0, 1, 2])
-    apart = [_parse_one_by_one([value], 0, [offset]) for offset, value in enumerate(values)]
-    assert [misfits for _, misfits in apart] == [[], [], []]
-    assert together["event_time"].dt.microsecond().to_list() == [0, 250_000, 0]
-    assert pl.concat(_typed(rows, 0) for rows, _ in apart).equals(together)
+    all_at_once, _ = parse(values, 0, [0, 1, 2])
+    one_by_one = [_parse_one_by_one([value], 0, [offset]) for offset, value in enumerate(values)]
+    assert [invalid for _, invalid in one_by_one] == [[], [], []]
+    assert all_at_once["event_time"].dt.microsecond().to_list() == [0, 250_000, 0]
+    assert pl.concat(_typed(rows, 0) for rows, _ in one_by_one).equals(all_at_once)
 
 
 def test_rows_stay_in_the_order_of_their_messages() -> None:
-    """What is looked at one by one, because of its escapes, goes back between the others."""
-    rows, misfits = parse([GOOD, encode(message(brand='7" \\')), GOOD, b"no", GOOD], 0, [3, 4, 6, 8, 9])
+    """Messages with escapes are parsed one by one and returned between the others."""
+    rows, invalid = parse(
+        [GOOD, encode(message(brand='7" \\')), GOOD, b"no", GOOD], 0, [3, 4, 6, 8, 9]
+    )
     assert rows["kafka_offset"].to_list() == [3, 4, 6, 9]
     assert rows["brand"].to_list() == [None, '7" \\', None, None]
-    assert [misfit.offset for misfit in misfits] == [8]
+    assert [invalid_message.offset for invalid_message in invalid] == [8]
 
 
-def test_unknown_fields_are_let_through() -> None:
-    rows, misfits = parse([GOOD.replace(b'"source_row":5', b'"source_row":5,"new":[1]')], 0, [0])
-    assert (rows.height, misfits) == (1, [])
+def test_unknown_fields_are_accepted() -> None:
+    rows, invalid = parse([GOOD.replace(b'"source_row":5', b'"source_row":5,"new":[1]')], 0, [0])
+    assert (rows.height, invalid) == (1, [])
 
 
-def test_buckets_of_a_column_are_those_of_the_contract() -> None:
+def test_the_buckets_of_a_column_agree_with_the_contract() -> None:
     ids = [str(number) for number in range(100)]
     assert bucket_numbers(pl.Series(ids), 16).to_list() == [bucket_of(user, 16) for user in ids]

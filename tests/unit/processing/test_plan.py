@@ -1,112 +1,182 @@
-"""Which offsets a micro-batch holds."""
+"""What a run decides to do, from the lake's state and the topic's watermarks."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from processing.errors import ProcessError, Superseded
-from processing.plan import FOLDER, SUMMED_UP, Landed, Plans, Range, next_ranges
-from processing.topic import Split, splits
-from tests.support import MemoryLake
+from customer_profiles.common.errors import PipelineError
+from customer_profiles.lake.batch_log import BatchLog, LandedBatch
+from customer_profiles.lake.layout import LEASE, REBUILDING, STATE
+from customer_profiles.processing.stages import plan
+from customer_profiles.processing.stages.plan import load_state, plan_batch, plan_profiles
+from customer_profiles.processing.state import ProfilesState, RunState, Stopwatch
+from customer_profiles.profiles.segments import read_segments
+from customer_profiles.search.errors import IndexUnavailableError
+from customer_profiles.search.profile_index import IndexRef
+from tests.support import MemoryObjectStore
+
+LIVE = IndexRef("customer_profiles-000001", "u1")
+NEW = IndexRef("customer_profiles-000002", "u2")
+
+
+class FakeIndex:
+    """Elasticsearch as far as planning needs it."""
+
+    def __init__(self, *, answers: bool = True) -> None:
+        self.answers = answers
+
+    def ensure(self) -> IndexRef:
+        if not self.answers:
+            raise IndexUnavailableError("Elasticsearch does not answer")
+        return LIVE
+
+    def create(self) -> IndexRef:
+        return NEW
+
+
+def context(store: MemoryObjectStore, *, answers: bool = True, buckets: int = 4) -> Any:
+    return SimpleNamespace(
+        settings=SimpleNamespace(buckets=buckets, batch_events=100),
+        segments=read_segments(),
+        tasks=SimpleNamespace(kafka=None),
+        store=store,
+        batch_log=BatchLog(store),
+        index=FakeIndex(answers=answers),
+        stopwatch=Stopwatch(),
+    )
+
+
+def land(store: MemoryObjectStore, *buckets: int) -> None:
+    """Plan and commit one batch with an event in each bucket."""
+    log = BatchLog(store)
+    batch = log.plan({0: (0, 10)}, 4)
+    log.commit(batch, LandedBatch(len(buckets), 0, dict.fromkeys(buckets, 1)))
 
 
 @pytest.mark.parametrize(
-    ("held", "start", "most", "expected"),
+    ("watermarks", "next_ranges"),
     [
-        ({0: (0, 10), 1: (0, 0)}, {}, 100, {0: (0, 10), 1: (0, 0)}),
-        ({0: (0, 10), 1: (0, 8)}, {0: 4, 1: 8}, 100, {0: (4, 10), 1: (8, 8)}),
-        ({0: (0, 100), 1: (0, 100)}, {}, 60, {0: (0, 30), 1: (0, 30)}),
-        ({0: (5, 10)}, {0: 5}, 100, {0: (5, 10)}),
-        ({0: (0, 10), 1: (0, 3)}, {0: 10}, 100, {0: (10, 10), 1: (0, 3)}),
+        ({0: (0, 0)}, None),
+        ({0: (0, 7)}, {0: (0, 7)}),
+        ({0: (0, 500), 1: (0, 3)}, {0: (0, 50), 1: (0, 3)}),
     ],
 )
-def test_next_ranges(held: dict[int, Range], start: dict[int, int], most: int, expected: dict[int, Range]) -> None:
-    assert next_ranges(held, start, most) == expected
+def test_a_batch_holds_what_is_new(
+    monkeypatch: pytest.MonkeyPatch, watermarks: dict[int, tuple[int, int]], next_ranges: Any
+) -> None:
+    monkeypatch.setattr(plan, "watermarks", lambda _: watermarks)
+    planned = plan_batch(context(MemoryObjectStore()))
+    assert (planned and dict(planned.batch.ranges)) == next_ranges
+    assert planned is None or not planned.retry
 
 
-def test_messages_that_were_removed_before_they_were_read_stop_the_run() -> None:
-    with pytest.raises(ProcessError, match="7 messages were removed"):
-        next_ranges({0: (12, 20)}, {0: 5}, 100)
+def test_a_batch_that_was_never_committed_is_landed_again() -> None:
+    store = MemoryObjectStore()
+    BatchLog(store).plan({0: (0, 10)}, 4)
+    planned = plan_batch(context(store))
+    assert planned is not None
+    assert planned.retry
+    assert dict(planned.batch.ranges) == {0: (0, 10)}
 
 
-def test_a_topic_that_was_made_anew_stops_the_run() -> None:
-    with pytest.raises(ProcessError, match="made anew"):
-        next_ranges({0: (0, 3)}, {0: 5}, 100)
+@pytest.mark.parametrize(
+    ("profiles", "live_index", "buckets"),
+    [
+        # Everything is new.
+        (ProfilesState(), LIVE, (0, 1, 2)),
+        # Only the second batch is new.
+        (ProfilesState(through_batch=1, index=LIVE.key), LIVE, (2,)),
+        (ProfilesState(through_batch=2, index=LIVE.key), LIVE, None),
+        # The index lacks a bucket that the lake has.
+        (ProfilesState(through_batch=2, index=LIVE.key, behind=(1,)), LIVE, (1,)),
+        # Another index is live now: it needs everything.
+        (ProfilesState(through_batch=2, index="another"), LIVE, (0, 1, 2)),
+        # Without Elasticsearch, only the lake is brought up to date.
+        (ProfilesState(through_batch=1, index=LIVE.key, behind=(1,)), None, (2,)),
+        (ProfilesState(through_batch=2, index=LIVE.key, behind=(1,)), None, None),
+    ],
+)
+def test_buckets_that_need_work(
+    profiles: ProfilesState, live_index: IndexRef | None, buckets: tuple[int, ...] | None
+) -> None:
+    store = MemoryObjectStore()
+    land(store, 0, 1)
+    land(store, 2)
+    planned = plan_profiles(context(store), RunState(profiles, live_index))
+    assert (planned and planned.buckets) == buckets
+    if planned:
+        assert planned.task.through_batch == 2
+        assert planned.task.index == live_index
 
 
-def test_splits_cover_ranges_once() -> None:
-    assert splits({0: (0, 10), 1: (5, 5), 2: (3, 6)}, 4) == [
-        Split(0, 0, 3),
-        Split(0, 3, 6),
-        Split(0, 6, 10),
-        Split(2, 3, 6),
-    ]
+def test_a_rebuild_fills_a_new_index_with_every_bucket_and_leaves_a_mark() -> None:
+    store = MemoryObjectStore()
+    land(store, 0, 3)
+    state = RunState(ProfilesState(through_batch=1, index=LIVE.key), LIVE)
+    planned = plan_profiles(context(store), state, rebuild=True)
+    assert planned is not None
+    assert (planned.buckets, planned.task.index, planned.task.rebuild) == ((0, 3), NEW, True)
+    assert store.get_json(REBUILDING) is not None
 
 
-def landed(*buckets: int) -> Landed:
-    return Landed(len(buckets), 0, dict.fromkeys(buckets, 1))
+def test_a_rebuild_of_an_empty_lake_does_nothing() -> None:
+    store = MemoryObjectStore()
+    state = RunState(ProfilesState(), LIVE)
+    assert plan_profiles(context(store), state, rebuild=True) is None
+    assert store.objects == {}
 
 
-def with_batches(count: int) -> MemoryLake:
-    """A lake whose batch N holds the offsets from N - 1 to N of one partition, for bucket N."""
-    lake = MemoryLake()
-    plans = Plans(lake)
-    for number in range(1, count + 1):
-        plans.mark_done(plans.add({0: (number - 1, number)}, 8), landed(number))
-    return lake
+def test_elasticsearch_is_needed_for_a_rebuild_only() -> None:
+    store = MemoryObjectStore()
+    state = load_state(context(store, answers=False))
+    assert state.live_index is None
+    assert state.index_error == "Elasticsearch does not answer"
+    with pytest.raises(IndexUnavailableError):
+        load_state(context(store, answers=False), rebuild=True)
 
 
-def test_batches_that_are_summed_up_say_what_they_said_before() -> None:
-    lake = with_batches(5)
-    before = Plans(lake)
-    before.sum_up(3)
-    after = Plans(lake)
-    for plans in (before, after):
-        assert plans.last_done == 5
-        assert plans.buckets() == 8
-        assert plans.next_offsets() == {0: 5}
-        assert plans.touched_since(3) == {4, 5}
-        assert plans.touched_since(0) == {1, 2, 3, 4, 5}
-    names = lake.sizes(FOLDER)
-    assert [name.removeprefix(FOLDER) for name in names if name != SUMMED_UP] == [
-        "000004.done.json",
-        "000004.json",
-        "000005.done.json",
-        "000005.json",
-    ]
+def test_a_run_beside_a_stream_is_refused_unless_it_is_the_stream() -> None:
+    store = MemoryObjectStore()
+    lease = {"owner": "x", "host": "elsewhere", "pid": 1, "since": "now", "seen": _now()}
+    store.put_json(LEASE, lease)
+    with pytest.raises(PipelineError, match="A stream runs on elsewhere"):
+        load_state(context(store))
+    assert load_state(context(store), holds_lease=True).live_index == LIVE
 
 
-def test_a_lake_whose_batches_are_all_summed_up_goes_on_with_the_next() -> None:
-    lake = with_batches(2)
-    Plans(lake).sum_up(2)
-    plans = Plans(lake)
-    assert (plans.last_done, plans.next_offsets(), plans.unfinished()) == (2, {0: 2}, None)
-    assert plans.add({0: (2, 4)}, 8).number == 3
-    assert Plans(lake).unfinished() is not None
+def test_a_lake_with_another_number_of_buckets_is_refused() -> None:
+    store = MemoryObjectStore()
+    land(store, 0)
+    with pytest.raises(PipelineError, match=r"Set BUCKETS=4 in \.env"):
+        load_state(context(store, buckets=8))
 
 
-@pytest.mark.parametrize("writes", range(7))
-def test_summing_up_may_stop_anywhere(writes: int) -> None:
-    lake = with_batches(3)
-    lake.stop_after(writes)
-    with suppress(InterruptedError):
-        Plans(lake).sum_up(3)
-    lake.stop_after(None)
-    plans = Plans(lake)
-    assert (plans.last_done, plans.next_offsets(), plans.touched_since(0)) == (3, {0: 3}, {1, 2, 3})
-    plans.sum_up(3)
-    assert list(lake.sizes(FOLDER)) == [SUMMED_UP]
+def test_rules_that_changed_without_a_new_version_are_refused() -> None:
+    store = MemoryObjectStore()
+    rules = {**read_segments().as_json(), "rules": [["Everybody", None, "0"]]}
+    store.put_json(STATE, {**ProfilesState().to_json(), "segments": rules})
+    with pytest.raises(PipelineError, match="their version is still 1"):
+        load_state(context(store))
 
 
-def test_a_run_that_slept_while_batches_were_summed_up_plans_none_of_them_again() -> None:
-    lake = with_batches(1)
-    slept = Plans(lake)
-    awake = Plans(lake)
-    awake.mark_done(awake.add({0: (1, 2)}, 8), landed(1))
-    awake.sum_up(2)
-    with pytest.raises(Superseded):
-        slept.add({0: (1, 2)}, 8)
-    assert Plans(lake).unfinished() is None
-    assert Plans(lake).last_done == 2
+def test_the_state_in_the_lake_keeps_the_keys_of_0_1() -> None:
+    store = MemoryObjectStore()
+    state = ProfilesState(3, LIVE.key, (1, 2), {"00": {"customers": 5}}, {"version": 1}, False)
+    state.save(store)
+    assert store.get_json(STATE) == {
+        "through_batch": 3,
+        "index": LIVE.key,
+        "behind": [1, 2],
+        "buckets": {"00": {"customers": 5}},
+        "segments": {"version": 1},
+        "charted": False,
+    }
+    assert ProfilesState.load(store) == state
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()

@@ -1,17 +1,21 @@
-"""The synthetic file behaves like the real one."""
+"""The synthetic file has the properties of the real one."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
 import polars as pl
 import pytest
 
-from contracts import COLUMNS
-from ingestion.validate import validate
+from customer_profiles.contracts import COLUMNS
+from customer_profiles.ingestion.validate import validate
 from scripts import make_sample
 from scripts.make_sample import make_events
+from tests.support import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +54,19 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize(("measure", "published"), PUBLISHED.items())
-def test_each_count_is_within_two_percent(sample: pl.DataFrame, measure: str, published: float) -> None:
-    ((found,),) = duckdb.sql(f"select {measure} from sample").fetchall()
-    assert float(found) == pytest.approx(published, rel=0.02)
+def test_each_measure_is_within_two_percent(
+    sample: pl.DataFrame, measure: str, published: float
+) -> None:
+    ((measured,),) = duckdb.sql(f"select {measure} from sample").fetchall()
+    assert float(measured) == pytest.approx(published, rel=0.02)
 
 
-def test_repeats_are_those_of_the_real_file(sample: pl.DataFrame) -> None:
-    repeated = sample.group_by(pl.all()).agg((pl.len().cast(pl.Int64) - 1).alias("more")).filter(pl.col("more") > 0)
+def test_as_many_rows_repeat_as_in_the_real_file(sample: pl.DataFrame) -> None:
+    repeated = (
+        sample.group_by(pl.all())
+        .agg((pl.len().cast(pl.Int64) - 1).alias("more"))
+        .filter(pl.col("more") > 0)
+    )
     assert repeated.height == 629
     assert dict(repeated.group_by("event_type").agg(pl.col("more").sum()).iter_rows()) == {
         "view": 649,
@@ -65,13 +75,18 @@ def test_repeats_are_those_of_the_real_file(sample: pl.DataFrame) -> None:
     }
 
 
-def test_times_are_sorted_between_the_first_and_the_last(sample: pl.DataFrame) -> None:
+def test_times_are_sorted_and_span_the_published_period(sample: pl.DataFrame) -> None:
     assert sample["event_time"].is_sorted()
-    assert (sample["event_time"][0], sample["event_time"][-1]) == ("2020-09-24 11:57:06 UTC", "2021-02-28 23:59:09 UTC")
+    assert (sample["event_time"][0], sample["event_time"][-1]) == (
+        "2020-09-24 11:57:06 UTC",
+        "2021-02-28 23:59:09 UTC",
+    )
 
 
 def test_brand_and_category_belong_to_the_product(sample: pl.DataFrame) -> None:
-    products = sample.select("product_id", "category_id", "category_code", "brand", "price").unique()
+    products = sample.select(
+        "product_id", "category_id", "category_code", "brand", "price"
+    ).unique()
     assert products.height == sample["product_id"].n_unique()
 
 
@@ -82,8 +97,17 @@ def test_only_rows_without_a_session_are_rejected(sample: pl.DataFrame) -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 1_000])
-def test_any_number_of_rows_can_be_made(rows: int) -> None:
+def test_any_number_of_rows_can_be_generated(rows: int) -> None:
     assert make_events(rows, 1).height == rows
+
+
+def test_the_script_runs_in_the_image(tmp_path: Path) -> None:
+    # As in the container: with Python's safe path and without the project's packages.
+    environ = {"PATH": os.environ["PATH"], "PYTHONSAFEPATH": "1"}
+    command = [sys.executable, "scripts/make_sample.py", "--rows", "1000", "--seed", "1"]
+    path = tmp_path / "events.csv"
+    subprocess.run([*command, "--out", str(path)], cwd=ROOT, env=environ, check=True)
+    assert path.read_text() == make_events(1000, 1).write_csv()
 
 
 def test_the_same_seed_gives_the_same_file(tmp_path: Path) -> None:
@@ -95,16 +119,18 @@ def test_the_same_seed_gives_the_same_file(tmp_path: Path) -> None:
     assert first != other
 
 
-def test_a_file_that_is_no_sample_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    precious = tmp_path / "events.csv"
-    precious.write_text("mine")
-    assert make_sample.main(["--rows", "5", "--out", str(precious)]) == 1
+def test_a_file_without_a_sample_label_is_not_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other_file = tmp_path / "events.csv"
+    other_file.write_text("mine")
+    assert make_sample.main(["--rows", "5", "--out", str(other_file)]) == 1
     assert "was not made here" in capsys.readouterr().err
-    assert precious.read_text() == "mine"
-    assert make_sample.main(["--rows", "5", "--out", str(precious), "--force"]) == 0
-    assert make_sample.main(["--rows", "6", "--out", str(precious)]) == 0
+    assert other_file.read_text() == "mine"
+    assert make_sample.main(["--rows", "5", "--out", str(other_file), "--force"]) == 0
+    assert make_sample.main(["--rows", "6", "--out", str(other_file)]) == 0
 
 
-def test_no_rows_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_less_than_one_row_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert make_sample.main(["--rows", "0", "--out", str(tmp_path / "e.csv")]) == 1
     assert "at least 1" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""Panels as code, shown by a page, a report and Kibana. Needs neither Spark nor Kafka."""

@@ -1,0 +1,138 @@
+"""The filters of the page, and the searches that they become for each index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from customer_profiles.dashboards.panels import Panel
+from customer_profiles.profiles.event_counts import NONE, OTHER
+from customer_profiles.search.mapping import ALIAS
+
+
+class InvalidFilterError(ValueError):
+    """A filter has an unknown name or a malformed value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What the page shows. A filter that is None matches everything.
+
+    In profiles, `category` and `brand` are the customer's favorites, and the days are those of the
+    customer's last event. In events, all of them are the event's own, except `segment`, which is
+    the customer's current one.
+    """
+
+    segment: str | None = None
+    category: str | None = None
+    """The top level of a category, or `(none)`."""
+    brand: str | None = None
+    """A brand, or `(none)`."""
+    since: date | None = None
+    until: date | None = None
+    """Inclusive."""
+
+    @classmethod
+    def from_query(cls, parameters: Mapping[str, str]) -> Filters:
+        """Read the query parameters of an address. Empty ones count as unset.
+
+        Raises:
+            InvalidFilterError: a name is unknown, or a day is malformed.
+        """
+        unknown = set(parameters) - {"segment", "category", "brand", "since", "until"}
+        if unknown:
+            raise InvalidFilterError(f"there is no filter {', '.join(sorted(unknown))}")
+        texts = {name: parameters.get(name) or None for name in ("segment", "category", "brand")}
+        since, until = _day(parameters, "since"), _day(parameters, "until")
+        return cls(**texts, since=since, until=until)
+
+    def clauses(self, panel: Panel) -> list[dict[str, Any]]:
+        """Return the filters as clauses of a panel's search, in Elasticsearch's query language."""
+        if panel.time_field is None:
+            return []
+        clauses: list[dict[str, Any]] = []
+        if self.segment:
+            clauses.append({"term": {"customer_segment": self.segment}})
+        if panel.index == ALIAS:
+            clauses += self._favorite_clauses()
+        else:
+            values = {"category": self.category, "brand": self.brand}
+            clauses += [{"term": {name: value}} for name, value in values.items() if value]
+        limits = {
+            "gte": self.since and self.since.isoformat(),
+            # Rounded up to the end of the day.
+            "lte": self.until and f"{self.until.isoformat()}||/d",
+        }
+        time_range = {name: limit for name, limit in limits.items() if limit}
+        if time_range:
+            clauses.append({"range": {panel.time_field: time_range}})
+        return clauses
+
+    def _favorite_clauses(self) -> list[dict[str, Any]]:
+        clauses = []
+        if self.category:
+            # A favorite category is a whole path, so match everything below the top level, too.
+            below = {"prefix": {"favorite_category": f"{self.category}."}}
+            clauses.append(_favorite_clause("favorite_category", self.category, [below]))
+        if self.brand:
+            clauses.append(_favorite_clause("favorite_brand", self.brand, []))
+        return clauses
+
+
+def search_body(panel: Panel, filters: Filters) -> dict[str, Any]:
+    """Return the body of a panel's search under filters."""
+    body = dict(panel.body)
+    own_clauses = body["query"]["bool"]["filter"]
+    return {**body, "query": {"bool": {"filter": [*own_clauses, *filters.clauses(panel)]}}}
+
+
+CHOICES: dict[str, Any] = {
+    "size": 0,
+    "query": {"term": {"granularity": "day"}},
+    "aggs": {
+        **{
+            name: {"terms": {"field": field, "size": 100, "order": {"_key": "asc"}}}
+            for name, field in (
+                ("segment", "customer_segment"),
+                ("category", "category"),
+                ("brand", "brand"),
+            )
+        },
+        "first": {"min": {"field": "time", "format": "yyyy-MM-dd"}},
+        "last": {"max": {"field": "time", "format": "yyyy-MM-dd"}},
+    },
+}
+"""The search in `event_metrics` for the values that filters can have."""
+
+
+def read_choices(response: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that filters can have, from the response to `CHOICES`.
+
+    "(other)" is left out: it stands for many brands at once, and no profile has it.
+
+    Returns:
+        `segment`, `category` and `brand` as lists; `first` and `last` as days or None.
+    """
+    results = response["aggregations"]
+    lists = {
+        name: [bucket["key"] for bucket in results[name]["buckets"] if bucket["key"] != OTHER]
+        for name in ("segment", "category", "brand")
+    }
+    days = {name: results[name].get("value_as_string") for name in ("first", "last")}
+    return {**lists, **days}
+
+
+def _day(parameters: Mapping[str, str], name: str) -> date | None:
+    text = parameters.get(name)
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError as error:
+        raise InvalidFilterError(f"{name}={text} is no day; write it as 2020-09-24") from error
+
+
+def _favorite_clause(field: str, value: str, also: list[dict[str, Any]]) -> dict[str, Any]:
+    if value == NONE:
+        return {"bool": {"must_not": {"exists": {"field": field}}}}
+    return {"bool": {"should": [{"term": {field: value}}, *also], "minimum_should_match": 1}}

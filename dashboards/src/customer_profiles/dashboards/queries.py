@@ -1,0 +1,97 @@
+"""The data of the dashboards, from Elasticsearch and the lake."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from customer_profiles.common.defaults import BUCKETS
+from customer_profiles.contracts import bucket_of
+from customer_profiles.dashboards.filters import CHOICES, Filters, read_choices, search_body
+from customer_profiles.dashboards.panels import Panel, read_panels
+from customer_profiles.dashboards.settings import Settings
+from customer_profiles.lake.batch_log import BatchLog
+from customer_profiles.lake.events import EventPartition
+from customer_profiles.lake.s3 import S3Config, S3ObjectStore
+from customer_profiles.profiles.aggregate import deduplicate_events
+from customer_profiles.search.client import ElasticsearchConfig, translate_errors
+from customer_profiles.search.metrics_indices import EVENT_METRICS
+from customer_profiles.search.profile_index import ProfileIndex
+
+HISTORY_EVENTS = 200
+"""Events in a customer's history, the newest ones."""
+
+
+class Dashboard:
+    """Answers the questions of the page and the report.
+
+    Methods that ask Elasticsearch raise `IndexUnavailableError` if it does not answer and
+    `IndexRefusedError` if it lacks the index.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._elasticsearch = ElasticsearchConfig.from_settings(settings)
+        self._profiles = ProfileIndex(self._elasticsearch)
+        self._store = S3ObjectStore(S3Config.from_settings(settings))
+        self._panels = {panel.name: panel for panel in read_panels()}
+
+    def rows(self, panel: Panel, filters: Filters) -> list[Any]:
+        """Return the data of one chart."""
+        return panel.pick(self._search(panel.index, search_body(panel, filters)))
+
+    def choices(self) -> dict[str, Any]:
+        """Return the values that filters can have, as `read_choices` does."""
+        return read_choices(self._search(EVENT_METRICS, CHOICES))
+
+    def panel(self, name: str) -> Panel | None:
+        """Return a panel by its name."""
+        return self._panels.get(name)
+
+    def panels(self) -> list[dict[str, Any]]:
+        """Return the charts without their data, as the page needs them."""
+        return [
+            {
+                "name": panel.name,
+                "title": panel.title,
+                "about": panel.about,
+                "dashboard": panel.dashboard,
+                "width": panel.width,
+                "spec": panel.specification({"name": "rows"}),
+            }
+            for panel in self._panels.values()
+        ]
+
+    def customer(self, user_id: str) -> dict[str, Any] | None:
+        """Return a customer's profile and newest events, or None if there is no such customer.
+
+        Returns:
+            `profile` as Elasticsearch has it, `events` as rows of the history, the newest first,
+            and `all_events`, how many distinct events the customer has.
+
+        Raises:
+            LakeUnavailableError: MinIO does not answer.
+        """
+        profile = self._profiles.get(user_id)
+        if profile is None:
+            return None
+        events = self._events(user_id)
+        newest = events.sort("event_time", "event_id", descending=True).head(HISTORY_EVENTS)
+        history = newest.with_columns(
+            pl.col("event_time").dt.strftime("%Y-%m-%d %H:%M:%S"), pl.col("price").cast(pl.Float64)
+        ).drop("event_id", "user_id")
+        return {"profile": profile, "events": history.to_dicts(), "all_events": events.height}
+
+    def _events(self, user_id: str) -> pl.DataFrame:
+        """Return all distinct events of a customer, from the lake."""
+        batch_log = BatchLog(self._store)
+        bucket = bucket_of(user_id, batch_log.buckets() or BUCKETS)
+        partition = EventPartition(self._store, bucket)
+        files = partition.live_files(batch_log.last_committed)
+        events = partition.read_events(files, pl.Series("user_id", [user_id]))
+        return deduplicate_events(events)
+
+    def _search(self, index: str, body: dict[str, Any]) -> dict[str, Any]:
+        with translate_errors(self._elasticsearch.url):
+            response: dict[str, Any] = self._profiles.client.search(index=index, body=body).body
+        return response

@@ -1,0 +1,111 @@
+"""The charts as one self-contained HTML file, and as PNGs."""
+
+from __future__ import annotations
+
+import html
+import json
+from pathlib import Path
+from typing import Any
+
+import vl_convert
+
+from customer_profiles.common.clock import now_utc
+from customer_profiles.dashboards.filters import Filters
+from customer_profiles.dashboards.panels import Panel, read_panels
+from customer_profiles.dashboards.queries import Dashboard
+from customer_profiles.dashboards.vega import VL_VERSION, javascript_bundle
+
+WIDTHS = {"full": 1100, "half": 540, "third": 360}
+"""Pixels of a picture, by the width of its panel."""
+CONFIG: dict[str, Any] = {
+    "background": "white",
+    "view": {"stroke": None},
+    "bar": {"color": "#9cc2e8"},
+    "area": {"color": "#5b9bd5"},
+    "line": {"color": "#2563a8"},
+    "axis": {"labelLimit": 170, "titleFontWeight": "normal"},
+}
+STYLE = """\
+body { margin: 1rem auto; max-width: 1240px; padding: 0 1rem; color: #1c2530;
+  font: 15px/1.4 system-ui, sans-serif; }
+main { display: grid; grid-template-columns: repeat(6, minmax(0, 1fr)); gap: 1rem; }
+article { border: 1px solid #d9dee5; border-radius: 10px; padding: .8rem 1rem; min-width: 0; }
+article.full { grid-column: span 6; }
+article.half { grid-column: span 3; }
+article.third { grid-column: span 2; }
+h1 { font-size: 1.3rem; }
+h2 { font-size: 1rem; margin: 0; }
+p { margin: 0 0 .5rem; font-size: .8rem; color: #5b6775; }
+.chart { width: 100%; }
+@media (max-width: 900px) { article { grid-column: span 6 !important; } }"""
+
+
+def write_report(dashboard: Dashboard, folder: Path, filters: Filters | None = None) -> list[Path]:
+    """Write `dashboard.html`, and one PNG per panel in `dashboard/`.
+
+    Args:
+        dashboard: the source of the data.
+        folder: the folder of the reports. It is created if it is missing.
+        filters: what to show; everything if None.
+
+    Returns:
+        The path of the HTML file, then those of the PNGs.
+
+    Raises:
+        IndexUnavailableError: Elasticsearch does not answer.
+    """
+    picture_folder = folder / "dashboard"
+    picture_folder.mkdir(parents=True, exist_ok=True)
+    pictures = []
+    cards: list[str] = []
+    specs: list[dict[str, Any]] = []
+    for panel in read_panels():
+        rows = dashboard.rows(panel, filters or Filters())
+        picture = picture_folder / f"{panel.name}.png"
+        picture.write_bytes(_png(panel, rows))
+        pictures.append(picture)
+        specs.append({**panel.specification({"values": rows}), "config": CONFIG})
+        cards.append(
+            f'<article class="{panel.width}"><h2>{html.escape(panel.title)}</h2>'
+            f"<p>{html.escape(panel.about)}</p>"
+            f'<div class="chart" id="chart-{len(cards)}"></div></article>'
+        )
+    page = folder / "dashboard.html"
+    page.write_text(_html(cards, specs), "utf-8")
+    return [page, *pictures]
+
+
+def _png(panel: Panel, rows: list[Any]) -> bytes:
+    title = {"text": panel.title, "subtitle": panel.about, "anchor": "start"}
+    layout = {"width": WIDTHS[panel.width], "title": title, "config": CONFIG, "padding": 12}
+    spec = json.dumps({**panel.specification({"values": rows}), **layout})
+    png: bytes = vl_convert.vegalite_to_png(spec, vl_version=VL_VERSION, scale=2)
+    return png
+
+
+def _html(cards: list[str], specs: list[dict[str, Any]]) -> str:
+    # "</" ends a script element wherever it stands, even in a JavaScript string.
+    data = json.dumps(specs).replace("</", "<\\/")
+    library = javascript_bundle().replace("</script", "<\\/script")
+    title = f"Customer profiles, {now_utc():%Y-%m-%d %H:%M} UTC"
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+{STYLE}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+<main>{"".join(cards)}</main>
+<script>{library}</script>
+<script>
+for (const [number, spec] of {data}.entries())
+  vegaEmbed("#chart-" + number, spec, {{ actions: false, renderer: "svg", ast: false }});
+</script>
+</body>
+</html>
+"""

@@ -1,0 +1,168 @@
+"""Prepare batches: each block is validated, deduplicated and encoded for one transaction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from customer_profiles.contracts import DeadLetter
+from customer_profiles.ingestion.blocks import Block, read_blocks
+from customer_profiles.ingestion.deduplicate import Deduplicator
+from customer_profiles.ingestion.header import Header, parse_header
+from customer_profiles.ingestion.inputs import CsvInput
+from customer_profiles.ingestion.messages import encode
+from customer_profiles.ingestion.report import StageTimes
+from customer_profiles.ingestion.sources import Source
+from customer_profiles.ingestion.validate import validate
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One block, ready to be sent in one transaction."""
+
+    block: Block
+    first_row: int
+    completes_cut_line: bool
+    """The first row is a whole line, of which an earlier run saw only a part."""
+    counts: Counter[str]
+    """Rows `read`, `accepted`, `dead_lettered` and `duplicates`."""
+    keys: pl.Series
+    """Message keys of the accepted events: their `user_id`."""
+    values: pl.Series
+    """Message values of the accepted events: JSON."""
+    dead_letters: list[str]
+    """Dead letters of the rejected rows: JSON."""
+    reasons: Counter[str]
+    """How often each reason for rejection occurs."""
+
+
+def prepare_batches(
+    csv_input: CsvInput,
+    source: Source,
+    stage_times: StageTimes,
+    block_bytes: int,
+    keep_duplicates: bool,
+) -> Iterator[Batch]:
+    """Yield new blocks, validated. Blocks already ingested only seed the deduplicator.
+
+    Args:
+        csv_input: the input, which is read here for the last time.
+        source: the source of the input, with the progress of earlier runs.
+        stage_times: the stages `read`, `validate`, `deduplicate` and `encode` are timed here.
+        block_bytes: bytes of text in one batch.
+        keep_duplicates: send exact repeats, too.
+
+    Raises:
+        PipelineError: the input is empty, lacks a column or cannot be read to its end.
+    """
+    preparer: _Preparer | None = None
+    blocks = read_blocks(csv_input, block_bytes)
+    while True:
+        with stage_times.timed("read"):
+            block = next(blocks, None)
+        if block is None:
+            break
+        if preparer is None:
+            header = parse_header(csv_input.label, block.data)
+            preparer = _Preparer(header, source, stage_times, keep_duplicates)
+        batch = preparer.prepare(block)
+        if batch:
+            yield batch
+    if preparer is None:
+        # The input is empty. parse_header raises the error that says so.
+        parse_header(csv_input.label, b"")
+
+
+class _Preparer:
+    """Turns the consecutive blocks of a source into batches."""
+
+    def __init__(
+        self, header: Header, source: Source, stage_times: StageTimes, keep_duplicates: bool
+    ) -> None:
+        self._columns = header.columns
+        self._source = source.name
+        self._ingested_end = source.progress.end if source.progress else 0
+        self._stage_times = stage_times
+        self._deduplicator = None if keep_duplicates else Deduplicator()
+        self._position = header.size
+        self._row = 1
+
+    def prepare(self, block: Block) -> Batch | None:
+        """Return the batch of a block; None if the whole block was ingested before."""
+        ingested, new = _split_at(block, self._position, self._ingested_end)
+        self._position = block.end
+        completes_cut_line = False
+        if ingested:
+            self._seed(ingested)
+            # The source ended in the middle of a line at the last run, and that line goes on now.
+            completes_cut_line = (
+                not ingested.endswith(b"\n") and bool(new) and not new.startswith((b"\n", b"\r"))
+            )
+            if completes_cut_line:
+                new = ingested[ingested.rfind(b"\n") + 1 :] + new
+                self._row -= 1
+        if block.end <= self._ingested_end:
+            return None
+        return self._to_batch(block, new, completes_cut_line)
+
+    def _seed(self, ingested: bytes) -> None:
+        """Count rows that were ingested before, and remember their events."""
+        with self._stage_times.timed("validate"):
+            validated = validate(ingested, self._columns, self._source, self._row)
+        self._row += validated.read
+        if self._deduplicator:
+            self._deduplicator.drop_duplicates(validated.accepted)
+
+    def _to_batch(self, block: Block, new: bytes, completes_cut_line: bool) -> Batch:
+        with self._stage_times.timed("validate"):
+            validated = validate(new, self._columns, self._source, self._row)
+        events = validated.accepted
+        if self._deduplicator:
+            with self._stage_times.timed("deduplicate"):
+                events = self._deduplicator.drop_duplicates(events)
+        with self._stage_times.timed("encode"):
+            values = encode(events)
+            dead_letters = self._dead_letters(validated.rejected)
+        self._stage_times.rows += validated.read
+        first_row = self._row
+        self._row += validated.read
+        reasons = validated.rejected["reasons"].explode(empty_as_null=True).drop_nulls()
+        return Batch(
+            block=block,
+            first_row=first_row,
+            completes_cut_line=completes_cut_line,
+            counts=Counter(
+                read=validated.read,
+                accepted=events.height,
+                dead_lettered=validated.rejected.height,
+                duplicates=validated.accepted.height - events.height,
+            ),
+            keys=events["user_id"],
+            values=values,
+            dead_letters=dead_letters,
+            reasons=Counter(reasons.to_list()),
+        )
+
+    def _dead_letters(self, rejected: pl.DataFrame) -> list[str]:
+        columns = list(self._columns)
+        return [
+            DeadLetter(self._source, columns=columns, **row).to_json()
+            for row in rejected.iter_rows(named=True)
+        ]
+
+
+def _split_at(block: Block, position: int, ingested_end: int) -> tuple[bytes, bytes]:
+    """Split a block into the bytes that were ingested before and those that are new.
+
+    Args:
+        block: the block.
+        position: bytes of the input before the first row that belongs to this block.
+        ingested_end: bytes of the input that were ingested before.
+    """
+    data = block.data[position - block.start :] if position > block.start else block.data
+    start = block.end - len(data)
+    ingested_bytes = min(max(ingested_end - start, 0), len(data))
+    return data[:ingested_bytes], data[ingested_bytes:]

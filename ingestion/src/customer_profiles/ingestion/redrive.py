@@ -1,0 +1,229 @@
+"""Redrive: send corrected dead letters again, each at most once."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import polars as pl
+
+from customer_profiles.common.clock import now_utc
+from customer_profiles.contracts import (
+    COLUMNS,
+    RAW_EVENTS,
+    REPLAYED,
+    SCHEMA_VERSION,
+    Reason,
+    category_root,
+    check,
+    encode,
+    event_id,
+)
+from customer_profiles.ingestion.dead_letters import Selection, StoredDeadLetter
+from customer_profiles.ingestion.report import RedriveReport
+from customer_profiles.ingestion.validate import check_line
+from customer_profiles.kafka.producer import Publisher
+
+SOURCE = "dead letters"
+"""The source that a redrive acquires, so that only one redrive runs at a time."""
+CHUNK = 10_000
+"""Dead letters in one transaction."""
+NOT_A_ROW = "not_a_row"
+"""The reason of a message that is not a line of a source. Its publisher has to send it again."""
+
+Values = dict[str, str | None]
+Reasons = Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """A dead letter that is a valid event now."""
+
+    letter: StoredDeadLetter
+    event_id: str
+    key: str
+    value: str
+    """The message, as JSON."""
+    duplicate: bool = False
+    """The event is in the topic already, or occurs earlier in this redrive."""
+
+
+@dataclass(frozen=True, slots=True)
+class RedrivePlan:
+    """What a redrive will send, before duplicates are known."""
+
+    corrected: list[Corrected]
+    report: RedriveReport
+
+
+def plan_selection(letters: Iterable[StoredDeadLetter], selection: Selection) -> RedrivePlan:
+    """Check the original text of selected dead letters by the current rules.
+
+    Args:
+        letters: all dead letters.
+        selection: which of them to check.
+    """
+    selected = [letter for letter in letters if selection.matches(letter)]
+    return _plan(((letter, *_check_text(letter)) for letter in selected), unknown=0)
+
+
+def plan_corrections(
+    letters: Iterable[StoredDeadLetter], rows: Sequence[tuple[str, dict[str, str]]]
+) -> RedrivePlan:
+    """Check the corrected values of dead letters.
+
+    Args:
+        letters: all dead letters.
+        rows: dead-letter id and the nine values, as `read_corrections` returns them.
+    """
+    by_id = {letter.dead_letter_id: letter for letter in letters}
+    checked: list[tuple[StoredDeadLetter, Values, Reasons]] = []
+    unknown = 0
+    for dead_letter_id, values in rows:
+        letter = by_id.pop(dead_letter_id, None)
+        if letter is None:
+            unknown += 1
+        else:
+            checked.append((letter, *check(values)))
+    return _plan(checked, unknown)
+
+
+def _check_text(letter: StoredDeadLetter) -> tuple[Values, Reasons]:
+    content = letter.content
+    if content.columns is None:
+        return {}, [NOT_A_ROW]
+    if Reason.NOT_UTF8 in content.reasons:
+        # The text holds escapes in place of the original bytes, so it is not what the source had.
+        return {}, [Reason.NOT_UTF8]
+    return check_line(content.text.encode(), content.columns)
+
+
+def _plan(checked: Iterable[tuple[StoredDeadLetter, Values, Reasons]], unknown: int) -> RedrivePlan:
+    report = RedriveReport(applied=False, selected=unknown, unknown=unknown)
+    corrected: list[Corrected] = []
+    reason_counts: Counter[str] = Counter()
+    for letter, values, reasons in checked:
+        report.selected += 1
+        if letter.replayed:
+            report.already_replayed += 1
+        elif reasons:
+            report.still_rejected += 1
+            reason_counts.update(str(reason) for reason in reasons)
+        else:
+            corrected.append(_to_message(letter, values))
+    report.reasons = dict(reason_counts.most_common())
+    return RedrivePlan(corrected, report)
+
+
+def _to_message(letter: StoredDeadLetter, values: Values) -> Corrected:
+    identity = event_id(values)
+    message = {
+        "event_id": identity,
+        **{column: values[column] for column in COLUMNS},
+        "category_root": category_root(values["category_code"]),
+        "schema_version": SCHEMA_VERSION,
+        "source": letter.content.source,
+        "source_row": letter.content.source_row,
+    }
+    return Corrected(letter, identity, values["user_id"] or "", encode(message).decode())
+
+
+def mark_duplicates(
+    corrected: Sequence[Corrected], present_event_ids: Iterable[str]
+) -> list[Corrected]:
+    """Mark the events that would be in the topic twice.
+
+    Args:
+        corrected: in the order in which they would be sent.
+        present_event_ids: ids of the events in the topic.
+
+    Returns:
+        The same events in the same order, with `duplicate` set.
+    """
+    candidates = {event.event_id for event in corrected}
+    seen = {identity for identity in present_event_ids if identity in candidates}
+    marked = []
+    for event in corrected:
+        marked.append(replace(event, duplicate=event.event_id in seen))
+        seen.add(event.event_id)
+    return marked
+
+
+def read_event_ids(values: Iterable[bytes | None]) -> Iterator[str]:
+    """Yield the `event_id` of each message value that has one."""
+    prefix = b'{"event_id":"'
+    for value in values:
+        if value and value.startswith(prefix):
+            # The encoding of `contracts.encode`: there is no need to parse the whole message.
+            yield value[len(prefix) : len(prefix) + 32].decode(errors="replace")
+        elif value:
+            try:
+                yield str(json.loads(value)["event_id"])
+            except (ValueError, TypeError, KeyError):
+                continue
+
+
+def send_corrected(
+    corrected: Sequence[Corrected],
+    publisher: Publisher,
+    clock: Callable[[], datetime] = now_utc,
+) -> None:
+    """Send events that are not duplicates, and note all dead letters as replayed.
+
+    An event and the note of its dead letter are in one transaction.
+
+    Args:
+        corrected: as `mark_duplicates` returns them.
+        publisher: owns `SOURCE`.
+        clock: returns the current time.
+
+    Raises:
+        PipelineError: Kafka does not accept them, or another redrive has acquired `SOURCE`.
+    """
+    for start in range(0, len(corrected), CHUNK):
+        chunk = corrected[start : start + CHUNK]
+        events = [event for event in chunk if not event.duplicate]
+        now = clock().isoformat(timespec="seconds")
+        letter_ids = _texts(event.letter.dead_letter_id for event in chunk)
+        notes = _texts(_note(event, now) for event in chunk)
+        publisher.begin()
+        try:
+            keys, values = _texts(e.key for e in events), _texts(e.value for e in events)
+            publisher.send(RAW_EVENTS.name, keys, values)
+            publisher.send(REPLAYED.name, letter_ids, notes)
+        except BaseException:
+            publisher.abort()
+            raise
+        publisher.commit()
+
+
+def _note(event: Corrected, now: str) -> str:
+    return json.dumps({"event_id": event.event_id, "sent": not event.duplicate, "replayed_at": now})
+
+
+def _texts(values: Iterable[str]) -> pl.Series:
+    return pl.Series(list(values), dtype=pl.String)
+
+
+def complete_report(
+    plan: RedrivePlan, marked: Sequence[Corrected], applied: bool, seconds: float
+) -> RedriveReport:
+    """Return the report of a plan whose duplicates are known.
+
+    Args:
+        plan: the plan.
+        marked: its events, as `mark_duplicates` returns them.
+        applied: whether the events were sent.
+        seconds: duration of the redrive.
+    """
+    duplicates = sum(event.duplicate for event in marked)
+    return replace(
+        plan.report,
+        applied=applied,
+        duplicates=duplicates,
+        sent=len(marked) - duplicates,
+        seconds=round(seconds, 3),
+    )

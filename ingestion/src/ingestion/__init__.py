@@ -1,1 +1,0 @@
-"""CSV events into the Kafka topic `raw_events`, every row accounted for."""

@@ -1,0 +1,72 @@
+"""Default values of all settings. Standard library only.
+
+This is the one place that names a default. The settings classes, the native stack and the generated
+page `docs/reference/settings.md` read it. A test compares `.env.example`, `docker-compose.yml` and
+the shell scripts with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+HOST = "127.0.0.1"
+"""Every server listens on loopback only."""
+
+PORTS: Mapping[str, int] = MappingProxyType(
+    {
+        "KAFKA_PORT": 9092,
+        "KAFKA_CONTROLLER_PORT": 9093,
+        "SPARK_MASTER_PORT": 7077,
+        "SPARK_UI_PORT": 8080,
+        "MINIO_PORT": 9000,
+        "MINIO_CONSOLE_PORT": 9001,
+        "ELASTICSEARCH_PORT": 9200,
+        "ELASTICSEARCH_TRANSPORT_PORT": 9300,
+        "KIBANA_PORT": 5601,
+        "DASHBOARD_PORT": 8050,
+    }
+)
+"""The default port of every server, by the name of its setting."""
+
+MINIO_USER = "profiles-admin"
+"""The user name that `make setup` writes into `.env`. It is no default of the settings classes."""
+
+# Ingestion
+KAFKA_CLIENTS = ("librdkafka", "confluent-kafka", "kafka-python")
+KAFKA_CLIENT = "librdkafka"
+BLOCK_MB = 4.0
+"""Mebibytes of text in one transaction."""
+MAX_BLOCK_MB = 64.0
+"""A larger block exceeds the broker's transaction timeout and needs 45 times its size in memory."""
+MIN_BLOCK_MB = 0.01
+MAX_REJECTED_PERCENT = 5.0
+
+# Processing
+BUCKETS = 32
+BATCH_EVENTS = 1_000_000
+STREAM_INTERVAL_S = 2.0
+SPARK_WORKERS = 1
+SPARK_WORKER_CORES = 2
+SPARK_WORKER_MEMORY = "2g"
+SPARK_EXECUTOR_MEMORY = "768m"
+SPARK_WORKER_WAIT_S = 60
+SEGMENTS = "libs/profiles/src/customer_profiles/profiles/segments.toml"
+"""The segment rules, relative to the project. The library finds its own copy of this file."""
+
+# In containers
+CONTAINER_SPARK_WORKER_MEMORY = "1g"
+CONTAINER_SPARK_EXECUTOR_MEMORY = "512m"
+CONTAINER_SPARK_MEMORY = "1664m"
+"""Memory limit of the container of one Spark worker."""
+
+# Folders, relative to the project
+STACK_HOME = ".stack"
+STACK_DIST = f"{STACK_HOME}/dist"
+REPORTS = "reports"
+
+# Logging
+LOG_FORMATS = ("text", "json")
+LOG_FORMAT = "text"
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+LOG_LEVEL = "INFO"

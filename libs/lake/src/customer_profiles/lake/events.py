@@ -1,0 +1,182 @@
+"""The events of one bucket: a data file per micro-batch, and larger files after compaction."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import polars as pl
+
+from customer_profiles.common.errors import PipelineError
+from customer_profiles.contracts import COLUMNS
+from customer_profiles.lake import compaction
+from customer_profiles.lake.compaction import DataFile
+from customer_profiles.lake.layout import data_file_batches, data_file_name, events_prefix
+from customer_profiles.lake.object_store import ObjectStore
+from customer_profiles.lake.parquet import to_parquet
+from customer_profiles.profiles.schema import EVENT_COLUMNS, PRICE
+
+__all__ = ["EVENT_SCHEMA", "ROW_GROUP", "SLICE_EVENTS", "DataFile", "EventPartition"]
+
+EVENT_SCHEMA: dict[str, Any] = {
+    "event_id": pl.String,
+    "event_time": pl.Datetime("us", "UTC"),
+    **dict.fromkeys(COLUMNS[1:6], pl.String),
+    "price": PRICE,
+    **dict.fromkeys(COLUMNS[7:], pl.String),
+    "category_root": pl.String,
+    "source": pl.String,
+    "source_row": pl.Int64,
+    "kafka_partition": pl.Int32,
+    "kafka_offset": pl.Int64,
+}
+"""The columns of data files, in order."""
+SORT_ORDER = ["user_id", "event_time", "event_id", "kafka_partition", "kafka_offset"]
+"""A total order, so that landing a batch again writes the same bytes."""
+ROW_GROUP = 10_000
+"""Rows in a row group: few enough that reading some customers skips most of the others."""
+SLICE_EVENTS = 30_000
+"""About how many events are in memory at once. A bucket can hold any number of events."""
+
+
+class EventPartition:
+    """The stored events of one bucket.
+
+    An object of this class keeps the files it has read until `release` is called. Methods that read
+    files raise `PipelineError` if a file disappears while they read.
+    """
+
+    def __init__(self, store: ObjectStore, bucket: int) -> None:
+        self.bucket = bucket
+        self._store = store
+        self._contents: dict[str, bytes] = {}
+        """The files that have been read, as they are stored: a sixth of their size as columns."""
+
+    def write(self, batch: int, events: pl.DataFrame) -> None:
+        """Write the events of one micro-batch. It replaces what an earlier attempt wrote.
+
+        Args:
+            batch: the number of the micro-batch.
+            events: `EVENT_SCHEMA`, in any order.
+        """
+        self._store.put(data_file_name(self.bucket, batch), _to_data_file(events))
+
+    def live_files(self, through_batch: int) -> list[DataFile]:
+        """Return the files that together hold each event up to a batch once, oldest first."""
+        live = compaction.live_files(self._all_files())
+        return [file for file in live if file.last_batch <= through_batch]
+
+    def user_ids(self, files: Sequence[DataFile]) -> pl.Series:
+        """Return the customers who have events in some files.
+
+        Returns:
+            `user_id` String, without duplicates, in any order.
+        """
+        columns = [pl.read_parquet(self._open(file), columns=["user_id"]) for file in files]
+        return pl.concat(columns)["user_id"].unique()
+
+    def slices(self, files: Sequence[DataFile], user_ids: pl.Series) -> Iterator[pl.DataFrame]:
+        """Yield all events of some customers, about `SLICE_EVENTS` at a time.
+
+        A slice is small however many customers and files there are, unless a single customer has
+        more events.
+
+        Args:
+            files: the live files.
+            user_ids: `user_id` String, without duplicates.
+
+        Yields:
+            `EVENT_COLUMNS`, with duplicate events. Each customer is in one slice only, and slices
+            come in the order of `user_id`.
+        """
+        wanted = user_ids.to_frame().lazy()
+        scans = [pl.scan_parquet(self._open(file)).select("user_id") for file in files]
+        events = pl.concat(scans).join(wanted, on="user_id", how="semi")
+        counts = events.group_by("user_id").len().sort("user_id")
+        slice_number = (pl.col("len").cum_sum() // SLICE_EVENTS).alias("slice")
+        bounds = (
+            counts.with_columns(slice_number)
+            .group_by("slice")
+            .agg(pl.col("user_id").first().alias("first"), pl.col("user_id").last().alias("last"))
+            .sort("slice")
+            .select("first", "last")
+        )
+        for first, last in bounds.collect().iter_rows():
+            in_slice = pl.col("user_id").is_between(pl.lit(first), pl.lit(last))
+            yield self._read(files, user_ids, in_slice)
+
+    def read_events(self, files: Sequence[DataFile], user_ids: pl.Series) -> pl.DataFrame:
+        """Return all events of some customers in one frame.
+
+        Args:
+            files: the live files.
+            user_ids: `user_id` String, without duplicates.
+
+        Returns:
+            `EVENT_COLUMNS`, with duplicate events.
+        """
+        return self._read(files, user_ids)
+
+    def compact(self, through_batch: int) -> int:
+        """Merge the newest small files up to a batch into one, and delete files that are not live.
+
+        The merged file is written before the others are deleted. In between it covers them:
+        `live_files` knows that by their names, and other readers can deduplicate by `event_id`.
+
+        Returns:
+            The number of files that were merged; 0 if there were too few.
+        """
+        all_files = self._all_files()
+        live = compaction.live_files(all_files)
+        obsolete = {file.name for file in all_files} - {file.name for file in live}
+        candidates = [file for file in live if file.last_batch <= through_batch]
+        count = compaction.plan_compaction([file.size_bytes for file in candidates])
+        if count:
+            merged = candidates[-count:]
+            events = pl.concat([pl.read_parquet(self._open(file)) for file in merged])
+            name = data_file_name(self.bucket, merged[0].first_batch, merged[-1].last_batch)
+            self._store.put(name, _to_data_file(events))
+            obsolete |= {file.name for file in merged}
+        for name in sorted(obsolete):
+            self._store.delete(name)
+        return count
+
+    def release(self) -> None:
+        """Free the memory of the files that were read. They are read again when needed."""
+        self._contents.clear()
+
+    def _all_files(self) -> list[DataFile]:
+        files = []
+        for name, size in self._store.list_sizes(events_prefix(self.bucket)).items():
+            if batches := data_file_batches(name):
+                files.append(DataFile(name, *batches, size))
+        return files
+
+    def _read(
+        self, files: Sequence[DataFile], user_ids: pl.Series, condition: pl.Expr | None = None
+    ) -> pl.DataFrame:
+        wanted = user_ids.to_frame()
+
+        def read_file(file: DataFile) -> pl.DataFrame:
+            scan = pl.scan_parquet(self._open(file)).select(EVENT_COLUMNS)
+            # The condition skips whole row groups. The join then looks only at the remaining rows.
+            rows = (scan if condition is None else scan.filter(condition)).collect()
+            return rows.join(wanted, on="user_id", how="semi")
+
+        return pl.concat(map(read_file, files))
+
+    def _open(self, file: DataFile) -> io.BytesIO:
+        if file.name not in self._contents:
+            stored = self._store.get(file.name)
+            if stored is None:
+                raise PipelineError(
+                    f"{file.name} has vanished from the lake while it was read.\n"
+                    "Did another run compact it at the same time? Run the command again."
+                )
+            self._contents[file.name] = stored.data
+        return io.BytesIO(self._contents[file.name])
+
+
+def _to_data_file(events: pl.DataFrame) -> bytes:
+    return to_parquet(events.sort(SORT_ORDER), row_group_size=ROW_GROUP)

@@ -1,0 +1,95 @@
+"""The names of all objects in the lake.
+
+    events/_batches/000012.json                  plan of a micro-batch
+    events/_batches/000012.done.json             commit of a micro-batch
+    events/_batches/through.json                 checkpoint of the micro-batches before those
+    events/bucket=07/batch=000012.parquet        one bucket's events of one micro-batch
+    events/bucket=07/batch=000001-000011.parquet the same of several micro-batches, compacted
+    customer_profiles/bucket=07/profiles.parquet one bucket's profiles
+    event_metrics/bucket=07/metrics.parquet      one bucket's event counts
+    _state/…                                     how far profiles, index and dashboards are
+
+The names are part of the stored format, so an existing lake depends on them.
+"""
+
+from __future__ import annotations
+
+import re
+
+S3_BUCKET = "data-lake"
+"""The S3 bucket of the lake. Elsewhere in this library, a bucket is one part of the customers."""
+
+BATCHES_PREFIX = "events/_batches/"
+"""The batch log."""
+CHECKPOINT = BATCHES_PREFIX + "through.json"
+"""Replaces the plans and commits of old micro-batches."""
+COMMIT_SUFFIX = ".done.json"
+"""Ends the name of a commit. The name of a plan ends in `.json` only."""
+
+STATE = "_state/profiles.json"
+"""How far the profiles and the live index are, the segment rules, and totals by bucket."""
+REBUILDING = "_state/rebuilding.json"
+"""Exists during a rebuild, and after a rebuild that did not complete."""
+LEASE = "_state/stream.json"
+"""The lease of the stream that is active."""
+SENT_COUNTS = "_state/event_metrics.parquet"
+"""The event counts that the dashboards' index has."""
+REJECTED_ROWS = "_state/rejected_rows.json"
+"""How far the dead letters are counted, and the counts."""
+INDEX_PROGRESS_PREFIX = "_state/indexed/"
+"""How far each index is, by bucket."""
+
+_DATA_FILE = re.compile(r"batch=(\d{6,})(?:-(\d{6,}))?\.parquet$")
+
+
+def plan_name(batch: int) -> str:
+    """Return the name of a micro-batch's plan."""
+    return f"{BATCHES_PREFIX}{batch:06d}.json"
+
+
+def commit_name(batch: int) -> str:
+    """Return the name of a micro-batch's commit."""
+    return f"{BATCHES_PREFIX}{batch:06d}{COMMIT_SUFFIX}"
+
+
+def events_prefix(bucket: int) -> str:
+    """Return the prefix of a bucket's data files."""
+    return f"events/bucket={bucket:02d}/"
+
+
+def data_file_name(bucket: int, first_batch: int, last_batch: int | None = None) -> str:
+    """Return the name of a data file with the events of one or several micro-batches.
+
+    Args:
+        bucket: the bucket of the events.
+        first_batch: the oldest micro-batch in the file.
+        last_batch: the newest one, for a compacted file; None for a file of one micro-batch.
+    """
+    span = f"{first_batch:06d}" if last_batch is None else f"{first_batch:06d}-{last_batch:06d}"
+    return f"{events_prefix(bucket)}batch={span}.parquet"
+
+
+def data_file_batches(name: str) -> tuple[int, int] | None:
+    """Return the first and the last micro-batch in a data file; None for any other object."""
+    match = _DATA_FILE.search(name)
+    return (int(match[1]), int(match[2] or match[1])) if match else None
+
+
+def profiles_name(bucket: int) -> str:
+    """Return the name of a bucket's profiles."""
+    return f"customer_profiles/bucket={bucket:02d}/profiles.parquet"
+
+
+def event_counts_name(bucket: int) -> str:
+    """Return the name of a bucket's event counts."""
+    return f"event_metrics/bucket={bucket:02d}/metrics.parquet"
+
+
+def index_progress_name(index_key: str, bucket: int) -> str:
+    """Return the name of the object that says how far an index is with a bucket.
+
+    Args:
+        index_key: the name and the UUID of the index, as `search.profile_index.IndexRef.key`.
+        bucket: the bucket.
+    """
+    return f"{INDEX_PROGRESS_PREFIX}{index_key}/bucket={bucket:02d}.json"

@@ -1,0 +1,188 @@
+"""The lease of a stream: an object in the lake that its holder renews while it is active."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from customer_profiles.common.clock import now_utc
+from customer_profiles.common.errors import PipelineError
+from customer_profiles.lake.errors import WriteConflictError
+from customer_profiles.lake.layout import LEASE
+from customer_profiles.lake.object_store import ObjectStore
+
+logger = logging.getLogger(__name__)
+
+RENEW_S = 5.0
+EXPIRES_S = 30.0
+"""After this time without a renewal the holder is gone: its machine stopped or lost the network."""
+
+
+def lease_holder(store: ObjectStore) -> str | None:
+    """Return a description of the stream that holds the lease; None if no stream is active."""
+    lease = store.get_json(LEASE)
+    return _describe(lease) if lease and _is_active(lease) else None
+
+
+@contextmanager
+def hold_lease(
+    store: ObjectStore, connect: Callable[[], ObjectStore]
+) -> Iterator[Callable[[], bool]]:
+    """Hold the lease of streams, and renew it on a thread of its own.
+
+    Args:
+        store: the lake.
+        connect: opens another connection to the lake, for the thread.
+
+    Yields:
+        A function that returns whether this process still holds the lease.
+
+    Raises:
+        PipelineError: another stream holds the lease.
+    """
+    lease = {
+        "owner": uuid.uuid4().hex,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "since": now_utc().isoformat(timespec="seconds"),
+    }
+    _acquire(store, lease)
+    renewal = _Renewal(connect, lease)
+    renewal.start()
+    try:
+        yield renewal.is_held
+    finally:
+        renewal.stop()
+        if renewal.is_held():
+            _release(store)
+
+
+def _acquire(store: ObjectStore, lease: dict[str, Any]) -> None:
+    stored = store.get(LEASE)
+    content = json.loads(stored.data) if stored else None
+    if content and _is_active(content):
+        raise PipelineError(
+            f"A stream runs already, on {_describe(content)}. One is enough: it does everything "
+            "that is new."
+        )
+    etag = stored.etag if stored else None
+    try:
+        store.put_json(LEASE, _renewed(lease), if_match=etag, if_absent=etag is None)
+    except WriteConflictError as error:
+        raise PipelineError(
+            "Another stream has started at the same moment; this one has stopped."
+        ) from error
+
+
+def _release(store: ObjectStore) -> None:
+    try:
+        store.delete(LEASE)
+    except PipelineError as error:
+        logger.warning(
+            "the stream's lease could not be deleted; it expires after %g s: %s",
+            EXPIRES_S,
+            _first_line(error),
+            extra={"event": "lease_not_released"},
+        )
+
+
+class _Renewal:
+    """The thread that renews a lease.
+
+    It is a daemon thread: if the process ends without releasing the lease, the lease expires.
+    """
+
+    def __init__(self, connect: Callable[[], ObjectStore], lease: dict[str, Any]) -> None:
+        self._connect = connect
+        self._lease = lease
+        self._stopped = threading.Event()
+        self._lost = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lease-renewal", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def is_held(self) -> bool:
+        return not self._lost.is_set()
+
+    def _run(self) -> None:
+        try:
+            self._renew_until_stopped()
+        except Exception:
+            # Without a renewal the lease expires, so the stream has to stop.
+            logger.exception("the renewal of the stream's lease failed")
+            self._lost.set()
+
+    def _renew_until_stopped(self) -> None:
+        store = self._connect()
+        renewed = now_utc()
+        while not self._stopped.wait(RENEW_S):
+            try:
+                self._renew(store)
+            except WriteConflictError as error:
+                self._lose(f"another stream has taken it over. {_first_line(error)}")
+                return
+            except PipelineError as error:
+                # The lake does not answer. Until it does, no other stream can take the lease.
+                logger.warning(
+                    "the stream's lease was not renewed: %s",
+                    _first_line(error),
+                    extra={"event": "lease_not_renewed"},
+                )
+                if (now_utc() - renewed).total_seconds() > EXPIRES_S:
+                    self._lose("the lease was not renewed in time")
+                    return
+            else:
+                renewed = now_utc()
+
+    def _renew(self, store: ObjectStore) -> None:
+        stored = store.get(LEASE)
+        if stored is None:
+            raise WriteConflictError(f"{LEASE} was deleted in the meantime.")
+        content = json.loads(stored.data)
+        if content.get("owner") != self._lease["owner"]:
+            raise WriteConflictError(f"{LEASE} belongs to {_describe(content)}.")
+        store.put_json(LEASE, _renewed(self._lease), if_match=stored.etag)
+
+    def _lose(self, reason: str) -> None:
+        logger.warning("this stream has lost its lease: %s", reason, extra={"event": "lease_lost"})
+        self._lost.set()
+
+
+def _renewed(lease: dict[str, Any]) -> dict[str, Any]:
+    return {**lease, "seen": now_utc().isoformat(timespec="milliseconds")}
+
+
+def _is_active(lease: dict[str, Any]) -> bool:
+    if (now_utc() - datetime.fromisoformat(lease["seen"])).total_seconds() > EXPIRES_S:
+        return False
+    if lease["host"] != socket.gethostname():
+        return True
+    # The holder ran on this machine. If its process is gone, nobody has to wait for the expiry.
+    try:
+        os.kill(lease["pid"], 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _describe(lease: dict[str, Any]) -> str:
+    return f"{lease['host']} (process {lease['pid']}) since {lease['since']}"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]

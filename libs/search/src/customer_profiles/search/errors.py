@@ -1,0 +1,13 @@
+"""Errors of Elasticsearch."""
+
+from __future__ import annotations
+
+from customer_profiles.common.errors import PipelineError
+
+
+class IndexUnavailableError(PipelineError):
+    """Elasticsearch does not answer. The lake does not have to wait for it."""
+
+
+class IndexRefusedError(PipelineError):
+    """Elasticsearch answers and refuses the request."""

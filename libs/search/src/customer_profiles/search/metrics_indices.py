@@ -1,0 +1,137 @@
+"""The indices that dashboards show beside the profiles: event counts, runs and rejected rows.
+
+`event_metrics` has the counts of events of all buckets, `pipeline_runs` one document per run or
+micro-batch, and `rejected_rows` the numbers of dead letters by source, reason and day.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import polars as pl
+
+from customer_profiles.profiles.event_counts import DIMENSIONS
+from customer_profiles.search.bulk import bulk
+from customer_profiles.search.client import ElasticsearchConfig, connect, translate_errors
+from customer_profiles.search.documents import iso_8601
+
+EVENT_METRICS = "event_metrics"
+PIPELINE_RUNS = "pipeline_runs"
+REJECTED_ROWS = "rejected_rows"
+METRICS_INDICES = (EVENT_METRICS, PIPELINE_RUNS, REJECTED_ROWS)
+BULK_DOCUMENTS = 10_000
+"""Documents per bulk request."""
+SENDERS = 2
+"""Bulk requests at once."""
+
+_KEYWORD, _LONG, _DOUBLE, _DATE = ({"type": name} for name in ("keyword", "long", "double", "date"))
+MAPPINGS: dict[str, dict[str, Any]] = {
+    EVENT_METRICS: {
+        **{name: _DATE if name == "time" else _KEYWORD for name in DIMENSIONS},
+        "events": _LONG,
+        "revenue": _DOUBLE,
+    },
+    PIPELINE_RUNS: {
+        "time": _DATE,
+        "kind": _KEYWORD,
+        "batch": _LONG,
+        "events": _LONG,
+        "misfits": _LONG,
+        "customers": _LONG,
+        "seconds": _DOUBLE,
+        "lag_events": _LONG,
+        "lag_seconds": _DOUBLE,
+    },
+    REJECTED_ROWS: {"time": _DATE, "source": _KEYWORD, "reason": _KEYWORD, "rows": _LONG},
+}
+"""The fields of each index."""
+
+
+class MetricsIndices:
+    """The indices of dashboards.
+
+    All methods raise `IndexUnavailableError` if Elasticsearch does not answer and
+    `IndexRefusedError` if it refuses.
+    """
+
+    def __init__(self, config: ElasticsearchConfig) -> None:
+        self.config = config
+        self.client = connect(config)
+
+    def ensure(self) -> None:
+        """Create the indices that are missing."""
+        with translate_errors(self.config.url):
+            for name, properties in MAPPINGS.items():
+                if not self.client.indices.exists(index=name):
+                    # 400: another run has created the index in the meantime.
+                    self.client.options(ignore_status=400).indices.create(
+                        index=name,
+                        settings={"number_of_shards": 1, "number_of_replicas": 0},
+                        mappings={"dynamic": "strict", "properties": properties},
+                    )
+
+    def index_uuid(self, name: str) -> str:
+        """Return the UUID of an index; one that is deleted and created again has another."""
+        with translate_errors(self.config.url):
+            settings = self.client.indices.get_settings(index=name, name="index.uuid").body
+        return str(settings[name]["settings"]["index"]["uuid"])
+
+    def index_documents(
+        self, index: str, documents: Iterable[tuple[str, Mapping[str, Any]]]
+    ) -> None:
+        """Index documents under ids of their own, so that indexing them again changes nothing.
+
+        Args:
+            index: one of `METRICS_INDICES`.
+            documents: ids and documents with the fields in `MAPPINGS`.
+        """
+        actions = (
+            (json.dumps({"index": {"_id": document_id}}), json.dumps(document))
+            for document_id, document in documents
+        )
+        self.send(index, [f"{action}\n{document}\n" for action, document in actions])
+
+    def send(self, index: str, documents: Sequence[str]) -> None:
+        """Send bulk actions, some thousands at a time.
+
+        Args:
+            index: one of `METRICS_INDICES`.
+            documents: NDJSON, one action with its document per text, as `counts_to_ndjson` returns
+                them.
+        """
+        parts = [
+            documents[start : start + BULK_DOCUMENTS]
+            for start in range(0, len(documents), BULK_DOCUMENTS)
+        ]
+
+        def send_part(part: Sequence[str]) -> None:
+            bulk(self.client, index, "".join(part).encode())
+
+        with translate_errors(self.config.url), ThreadPoolExecutor(SENDERS) as senders:
+            # Reading all results raises the first failure.
+            list(senders.map(send_part, parts))
+
+
+def counts_to_ndjson(counts: pl.DataFrame, *, delete: bool = False) -> list[str]:
+    """Write counts of events as bulk actions for `EVENT_METRICS`.
+
+    Args:
+        counts: `METRIC_SCHEMA`. The `DIMENSIONS` of a row make up its id.
+        delete: delete the documents instead of indexing them.
+
+    Returns:
+        NDJSON, one text per row: an action, followed by the document if it is indexed.
+    """
+    texts = counts.with_columns(iso_8601(counts["time"]))
+    document_id = pl.concat_str(DIMENSIONS, separator="|").alias("_id")
+    metadata = pl.struct(document_id).struct.json_encode()
+    if delete:
+        lines = pl.concat_str(pl.lit('{"delete":'), metadata, pl.lit("}\n"))
+    else:
+        revenue = pl.col("revenue").cast(pl.Float64)
+        document = pl.struct(*DIMENSIONS, "events", revenue).struct.json_encode()
+        lines = pl.concat_str(pl.lit('{"index":'), metadata, pl.lit("}\n"), document, pl.lit("\n"))
+    return texts.select(lines).to_series().to_list()

@@ -1,0 +1,183 @@
+"""The commands that process: connect, run a schedule, report what it did."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import threading
+import time
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pyspark.errors import PySparkException
+
+from customer_profiles.common.errors import PipelineError
+from customer_profiles.common.progress import ProgressDisplay
+from customer_profiles.lake.lease import hold_lease
+from customer_profiles.lake.s3 import S3Config, S3ObjectStore
+from customer_profiles.processing.batch import process
+from customer_profiles.processing.render import micro_batch_line, print_run, summary
+from customer_profiles.processing.report import MicroBatch, RunReport
+from customer_profiles.processing.settings import Settings
+from customer_profiles.processing.spark.cluster import Progress
+from customer_profiles.processing.spark.jvm import DriverJvm
+from customer_profiles.processing.spark.session import SparkSession
+from customer_profiles.processing.state import Context
+from customer_profiles.processing.stream import follow
+from customer_profiles.profiles.segments import DEFAULT_SEGMENTS, read_segments
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+logger = logging.getLogger(__name__)
+
+LOG_EVERY_S = 10.0
+"""Between two lines about a stream's batches where no terminal shows each of them."""
+
+
+def run_command(
+    arguments: argparse.Namespace, settings: Settings, console: Console, jvm: DriverJvm
+) -> int:
+    """Run `process`, `rebuild` or `stream`; return the exit code.
+
+    Raises:
+        PipelineError: a server does not answer or a step fails; the message names the next action.
+    """
+    try:
+        if arguments.command == "stream":
+            return stream(settings, console, jvm)
+        rebuild = arguments.command == "rebuild"
+        return update(settings, console, jvm, brief=arguments.brief, rebuild=rebuild)
+    except PySparkException as error:
+        raise PipelineError(
+            f"Spark gave up: {error}\nRun `make status`, then `make process` again."
+        ) from error
+
+
+def update(
+    settings: Settings, console: Console, jvm: DriverJvm, *, brief: bool, rebuild: bool
+) -> int:
+    """Bring everything up to the topic, or compute all of it again."""
+    segments = read_segments(settings.segments or DEFAULT_SEGMENTS)
+    store = S3ObjectStore(S3Config.from_settings(settings))
+    with (
+        ProgressDisplay(console, "tasks") as progress,
+        SparkSession(settings, jvm, progress) as spark,
+    ):
+        store.ensure_bucket()
+        context = Context.open(settings, segments, store, spark)
+        report = process(context, rebuild=rebuild)
+    written = report.write(settings.reports)
+    logger.debug("run finished", extra={"event": "run_finished", "report": str(written)})
+    if not (report.batches or report.profiles_updated or report.profiles_indexed):
+        console.print(
+            f"Nothing new: {report.customers:,} profiles are up to date ({report.seconds:.1f} s)."
+        )
+    else:
+        print_run(report, console)
+        if not brief:
+            console.print(summary(report))
+        console.print(f"Report: {written}", markup=False)
+    if report.outdated_segments:
+        console.print(
+            f"[yellow]{report.outdated_segments:,} customers have the segment of another version "
+            f"of the rules than {segments.version}; `make rebuild` gives all of them the new one[/]"
+        )
+    return _check_index(report)
+
+
+def stream(settings: Settings, console: Console, jvm: DriverJvm) -> int:
+    """Follow the topic until Ctrl-C."""
+    segments = read_segments(settings.segments or DEFAULT_SEGMENTS)
+    stop = threading.Event()
+    following = threading.Event()
+    display = _StreamDisplay(console)
+
+    def on_ready() -> None:
+        following.set()
+        # Until now Ctrl-C ended the command. From here on it ends the stream in order.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, partial(_stop_stream, stop))
+        logger.info(
+            "following raw_events every %g s; Ctrl-C ends it after the batch at hand",
+            settings.stream_interval_s,
+            extra={"event": "stream_following"},
+        )
+
+    with ExitStack() as stack:
+        show = stack.enter_context(ProgressDisplay(console, "tasks"))
+        progress = _quiet_after(following, stop, show)
+        store = S3ObjectStore(S3Config.from_settings(settings))
+        store.ensure_bucket()
+        holds_lease = stack.enter_context(
+            hold_lease(store, partial(S3ObjectStore, S3Config.from_settings(settings)))
+        )
+        spark = stack.enter_context(SparkSession(settings, jvm, progress))
+        report = follow(
+            Context.open(settings, segments, store, spark),
+            holds_lease=holds_lease,
+            stop=stop,
+            on_ready=on_ready,
+            on_batch=display.show,
+        )
+    report.write(settings.reports)
+    console.print(
+        f"Ended. {report.events_landed:,} events in {report.batches:,} micro-batches; "
+        f"{report.customers:,} profiles are up to date. Reports: "
+        f"{settings.reports}/stream-latest.json, process-latest.json",
+        markup=False,
+    )
+    return _check_index(report)
+
+
+class _StreamDisplay:
+    """Shows each micro-batch on a terminal, and a line every `LOG_EVERY_S` elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._batches = self._events = 0
+        self._last = time.monotonic()
+
+    def show(self, batch: MicroBatch) -> None:
+        self._batches += 1
+        self._events += batch.events
+        if batch.error:
+            logger.warning(
+                "index behind: %s",
+                batch.error.splitlines()[0],
+                extra={"event": "index_behind", "batch": batch.batch},
+            )
+        if self._console.is_terminal:
+            self._console.print(micro_batch_line(batch), markup=False)
+        elif time.monotonic() - self._last > LOG_EVERY_S:
+            self._last = time.monotonic()
+            total = f"{self._events:,} events in {self._batches:,} batches so far"
+            self._console.print(f"{micro_batch_line(batch)}; {total}", markup=False)
+
+
+def _quiet_after(following: threading.Event, stop: threading.Event, show: Progress) -> Progress:
+    """Show no progress while the stream follows: a micro-batch is over before anybody reads it."""
+
+    def progress(step: str, done: int, tasks: int) -> None:
+        if not following.is_set() or stop.is_set():
+            show(step, done, tasks)
+
+    return progress
+
+
+def _stop_stream(stop: threading.Event, *_: object) -> None:
+    if stop.is_set():
+        raise KeyboardInterrupt
+    stop.set()
+    logger.info(
+        "ending after this micro-batch, with all profiles written; Ctrl-C again ends it at once",
+        extra={"event": "stream_stopping"},
+    )
+
+
+def _check_index(report: RunReport) -> int:
+    if report.index_error:
+        raise PipelineError(report.index_error)
+    return 0

@@ -1,0 +1,142 @@
+"""The commands that need no Spark: set up, summarise, show a profile, restore an index."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from customer_profiles.common.errors import PipelineError
+from customer_profiles.lake.profiles import find_profile
+from customer_profiles.lake.s3 import S3ObjectStore
+from customer_profiles.processing.render import (
+    print_best_customers,
+    print_next_steps,
+    summary,
+)
+from customer_profiles.processing.report import RunReport
+from customer_profiles.processing.settings import Settings
+from customer_profiles.processing.state import ProfilesState
+from customer_profiles.processing.tasks.config import TaskConfig
+from customer_profiles.profiles.schema import PROFILE_SCHEMA
+from customer_profiles.profiles.segments import DEFAULT_SEGMENTS, read_segments
+from customer_profiles.search.accounts import READER, set_accounts
+from customer_profiles.search.documents import documents
+from customer_profiles.search.metrics_indices import MetricsIndices
+from customer_profiles.search.profile_index import ProfileIndex
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+BEST_CUSTOMERS = 3
+
+
+def run_query(arguments: argparse.Namespace, settings: Settings, console: Console) -> int:
+    """Run `profile`, `summary`, `setup` or `restore-index`; return the exit code.
+
+    Raises:
+        PipelineError: a server does not answer; the message names the next action.
+    """
+    if arguments.command == "profile":
+        return show_profile(settings, arguments.user_id, arguments.origin)
+    commands = {"summary": show_summary, "setup": set_up, "restore-index": restore_index}
+    return commands[arguments.command](settings, console)
+
+
+def set_up(settings: Settings, console: Console) -> int:
+    """Create what a new stack lacks; a second time nothing changes."""
+    tasks = TaskConfig.from_settings(settings)
+    S3ObjectStore(tasks.lake).ensure_bucket()
+    index = ProfileIndex(tasks.search)
+    index.ensure()
+    MetricsIndices(tasks.search).ensure()
+    accounts = set_accounts(
+        index,
+        settings.elastic_reader_password.get_secret_value(),
+        settings.kibana_password.get_secret_value(),
+    )
+    suffix = f", and the accounts {', '.join(accounts)}" if accounts else ""
+    console.print(f"The lake and the index are there{suffix}")
+    return 0
+
+
+def restore_index(settings: Settings, console: Console) -> int:
+    """Promote the index that was live before the last rebuild."""
+    before, live = ProfileIndex(TaskConfig.from_settings(settings).search).restore()
+    console.print(
+        f"Readers of customer_profiles see {live.name} again, and {before.name} no more.\n"
+        "Next: make process, which brings it up to date. The same command goes back."
+    )
+    return 0
+
+
+def show_summary(settings: Settings, console: Console) -> int:
+    """Print all profiles at a glance, the best customers and where to look next."""
+    tasks = TaskConfig.from_settings(settings)
+    report = RunReport()
+    state = ProfilesState.load(S3ObjectStore(tasks.lake))
+    report.add_totals(
+        state.totals.values(), read_segments(settings.segments or DEFAULT_SEGMENTS).version
+    )
+    console.print(summary(report))
+    best = ProfileIndex(tasks.search).top_by_revenue(BEST_CUSTOMERS)
+    print_best_customers(best, console)
+    # The command reads the password from .env, so that it is not on the screen.
+    reader = f'--user "{READER}:$(sed -n s/^ELASTIC_READER_PASSWORD=//p .env)" '
+    print_next_steps(
+        user_id=best[0]["user_id"] if best else "…",
+        url=settings.elasticsearch_shown_url or settings.elasticsearch_url,
+        curl_user=reader if settings.elasticsearch_shown_url else "",
+        console=console,
+    )
+    return 0
+
+
+def show_profile(settings: Settings, user_id: str, origin: str) -> int:
+    """Print one profile from the index or the lake; warn where the two differ."""
+    tasks = TaskConfig.from_settings(settings)
+    sources: dict[str, Callable[[], Mapping[str, object] | None]] = {
+        "index": partial(ProfileIndex(tasks.search).get, user_id),
+        "lake": partial(_lake_document, S3ObjectStore(tasks.lake), user_id),
+    }
+    profile = sources.pop(origin)()
+    ((other, read_other),) = sources.items()
+    try:
+        _warn_if_different(origin, profile, other, read_other())
+    except PipelineError as error:
+        print(f"warning: not compared with the {other}: {error}", file=sys.stderr)
+    if profile is None:
+        raise PipelineError(
+            f"There is no profile of a customer {user_id} in the {origin}.\n"
+            "Is the id right, and has `make process` run?"
+        )
+    print(json.dumps(profile, indent=2, ensure_ascii=False))
+    return 0
+
+
+def _warn_if_different(
+    origin: str,
+    profile: Mapping[str, object] | None,
+    other: str,
+    other_profile: Mapping[str, object] | None,
+) -> None:
+    ours, theirs = profile or {}, other_profile or {}
+    fields = [name for name in PROFILE_SCHEMA if ours.get(name, ...) != theirs.get(name, ...)]
+    if not fields:
+        return
+    only_in = f"it is only in the {origin if profile else other}"
+    difference = ", ".join(fields) if profile and other_profile else only_in
+    print(
+        f"warning: index and lake differ: {difference}.\n"
+        "`make process` brings the index up to the lake; one that was restored, `make rebuild`.",
+        file=sys.stderr,
+    )
+
+
+def _lake_document(store: S3ObjectStore, user_id: str) -> dict[str, object] | None:
+    """Return a customer's profile from the lake, with the values of the index's document."""
+    texts = documents(find_profile(store, user_id))["document"].to_list()
+    return json.loads(texts[0]) if texts else None

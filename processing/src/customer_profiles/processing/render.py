@@ -1,0 +1,105 @@
+"""What the commands print for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from customer_profiles.processing.report import MicroBatch, RunReport
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+BAR_WIDTH = 30
+"""Characters of a bar for 100 %."""
+
+
+def print_run(report: RunReport, console: Console) -> None:
+    """Print what a run did."""
+    console.print(
+        f"{report.events_landed:,} events landed, {report.profiles_updated:,} profiles updated, "
+        f"{report.profiles_indexed:,} indexed, in {report.seconds:.1f} s "
+        f"({report.events_per_second:,.0f} events/s)"
+    )
+    if report.invalid_messages:
+        console.print(
+            f"[yellow]{report.invalid_messages:,} messages do not keep the contract; "
+            "they are in raw_events_dead_letter[/]"
+        )
+
+
+def micro_batch_line(batch: MicroBatch) -> str:
+    """Describe one micro-batch of a stream in a line."""
+    lag = "" if batch.lag_seconds is None else f", seen after {batch.lag_seconds:.1f} s"
+    invalid = f", {batch.invalid_messages:,} invalid messages" if batch.invalid_messages else ""
+    return (
+        f"  {batch.at[11:19]}  batch {batch.batch}: {batch.events:,} events, "
+        f"{batch.customers:,} customers{invalid} in {batch.seconds:.1f} s{lag}, "
+        f"{batch.lag_events:,} waiting"
+    )
+
+
+def print_best_customers(profiles: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """Print the customers with the highest revenue."""
+    if not profiles:
+        return
+    console.print("\n[bold]Best customers[/]")
+    for profile in profiles:
+        console.print(
+            f"  {profile['user_id']}  {profile['total_revenue']:>12,.2f} "
+            f"({profile['total_purchases']} bought), "
+            f"mostly {profile['favorite_brand'] or 'no brand'}",
+            # A brand may look like markup.
+            markup=False,
+        )
+
+
+def print_next_steps(user_id: str, url: str, curl_user: str, console: Console) -> None:
+    """Print where to look next.
+
+    Args:
+        user_id: a customer for the example.
+        url: where people reach Elasticsearch.
+        curl_user: curl's option with the reader's account, or nothing.
+        console: where to print.
+    """
+    query = f"{url}/customer_profiles/_search?q=customer_segment:%22High+Value%22&pretty"
+    console.print("\n[bold]Where to look next[/]")
+    for topic, command in (
+        ("one profile", f"make profile ID={user_id}"),
+        ("by curl", f"curl {curl_user}'{query}'"),
+        ("dashboards", "make dashboard"),
+        ("what runs", "make status"),
+    ):
+        console.print(f"  {topic:<12} {command}", markup=False)
+
+
+def summary(report: RunReport) -> Table:
+    """Return all profiles at a glance."""
+    # Imported here, because rich takes a tenth of a second and many runs print no table.
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(justify="right", style="dim")
+    table.add_column(style="cyan", no_wrap=True)
+
+    def add_shares(parts: Mapping[str, int], whole: int) -> None:
+        for name, count in parts.items():
+            if count:
+                share = count / whole
+                bar = "█" * max(1, round(BAR_WIDTH * share))
+                table.add_row(f"  {name}", f"{count:,}", f"{100 * share:.1f} %", bar)
+
+    table.add_row()
+    table.add_row("[bold]Events[/]", f"[bold]{report.events:,}[/]")
+    add_shares(report.event_types, report.events)
+    table.add_row("[bold]Customers[/]", f"[bold]{report.customers:,}[/]")
+    add_shares(report.segments, report.customers)
+    table.add_row("[bold]Revenue[/]", f"[bold]{Decimal(report.revenue):,}[/]")
+    average = Decimal(report.average_customer_value)
+    table.add_row("  average per customer", f"{average:,}")
+    return table

@@ -1,0 +1,46 @@
+"""Messages for what fails on the cluster."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from py4j.protocol import Py4JError, Py4JJavaError
+
+_OUR_ERROR = re.compile(
+    r"^customer_profiles\.[\w.]+Error: (.*?)(?:^\s*at |^ SQLSTATE|\Z)", re.MULTILINE | re.DOTALL
+)
+"""The message of a PipelineError in the traceback that Spark passes on as text."""
+_ANY_ERROR = re.compile(r"\w[\w.]*(Error|Exception)\b")
+
+
+def task_failure_message(error: Py4JError, log: Path) -> str:
+    """Return what a task raised, without the stack traces of Python and Java around it."""
+    text = (
+        str(error.java_exception.getMessage()) if isinstance(error, Py4JJavaError) else str(error)
+    )
+    raised = _OUR_ERROR.search(text)
+    if raised:
+        return raised[1].strip()
+    lines = [line for line in text.splitlines() if _ANY_ERROR.match(line)]
+    return (
+        f"A task failed on Spark four times: {lines[-1] if lines else text[:500]}\n"
+        f"The whole story is in {log}. Run `make status`, then `make process` again: "
+        "it goes on from here."
+    )
+
+
+def no_worker_message(master: str, waited_s: int | None) -> str:
+    """Return the message for a job that no worker took.
+
+    Args:
+        master: the master's URL.
+        waited_s: how long the run waited for a worker; None if the master did not answer at all.
+    """
+    cause = "does not answer" if waited_s is None else f"had no worker for this run in {waited_s} s"
+    return (
+        f"The Spark master {master} {cause}.\n"
+        "`make status` shows whether master and worker run, and `make up` starts them. Where they "
+        "run, the worker has less free memory than SPARK_EXECUTOR_MEMORY. Then run the command "
+        "again: it goes on from here."
+    )

@@ -1,0 +1,137 @@
+"""The plan stage: see how far everything is, and decide what there is to do."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from customer_profiles.common.errors import PipelineError
+from customer_profiles.kafka.admin import watermarks
+from customer_profiles.lake.batch_log import Batch, BatchLog, next_offset_ranges
+from customer_profiles.lake.layout import REBUILDING
+from customer_profiles.lake.lease import lease_holder
+from customer_profiles.processing.settings import Settings
+from customer_profiles.processing.stages.index import find_live_index
+from customer_profiles.processing.state import Context, ProfilesState, RunState
+from customer_profiles.processing.tasks.profile import ProfileTask
+from customer_profiles.profiles.segments import Segments
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedBatch:
+    """A micro-batch to land."""
+
+    batch: Batch
+    retry: bool
+    """An earlier run has tried it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProfilePlan:
+    """The buckets to bring up to date, and how."""
+
+    buckets: tuple[int, ...]
+    task: ProfileTask
+
+
+def load_state(context: Context, *, rebuild: bool = False, holds_lease: bool = False) -> RunState:
+    """See how far lake and index are.
+
+    Args:
+        context: the clients of the run.
+        rebuild: the run needs Elasticsearch.
+        holds_lease: the run is the stream itself.
+
+    Raises:
+        PipelineError: a stream runs, the settings do not fit the lake, or a server does not answer.
+    """
+    if not holds_lease and (holder := lease_holder(context.store)):
+        raise PipelineError(
+            f"A stream runs on {holder} and does all of this already: `make summary` shows where "
+            "it is.\nTo do it by hand, end the stream first (Ctrl-C where it runs)."
+        )
+    profiles = ProfilesState.load(context.store)
+    state = find_live_index(context, RunState(profiles, live_index=None), required=rebuild)
+    if state.live_index is None:
+        logger.warning(
+            "Elasticsearch does not answer; the lake goes on, and the index catches up later",
+            extra={"event": "index_unavailable"},
+        )
+    _check_buckets(context.batch_log, context.settings)
+    _check_segments(profiles, context.segments)
+    if not rebuild and context.store.get_json(REBUILDING):
+        logger.warning(
+            "A rebuild did not reach its end, so index and lake may differ: run `make rebuild`",
+            extra={"event": "rebuild_incomplete"},
+        )
+    context.stopwatch.lap("load_state")
+    return state
+
+
+def plan_batch(context: Context) -> PlannedBatch | None:
+    """Plan the next micro-batch, or take up one that was planned and never committed.
+
+    Returns:
+        None when the topic holds nothing new.
+
+    Raises:
+        PipelineError: Kafka does not answer, or the topic and the lake do not fit each other.
+        WriteConflictError: another run planned the same batch.
+    """
+    log, settings = context.batch_log, context.settings
+    uncommitted = log.uncommitted()
+    if uncommitted is not None:
+        return PlannedBatch(uncommitted, retry=True)
+    offsets = watermarks(context.tasks.kafka)
+    ranges = next_offset_ranges(offsets, log.next_offsets(), settings.batch_events)
+    if all(start == end for start, end in ranges.values()):
+        return None
+    return PlannedBatch(log.plan(ranges, settings.buckets), retry=False)
+
+
+def plan_profiles(
+    context: Context, state: RunState, *, rebuild: bool = False
+) -> ProfilePlan | None:
+    """Decide which buckets need work; a rebuild gets a new index.
+
+    Returns:
+        None when profiles and index are up to date.
+    """
+    log = context.batch_log
+    index = state.live_index
+    if rebuild and log.last_committed:
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        context.store.put_json(REBUILDING, {"since": since})
+        index = context.index.create()
+    if rebuild or (index and state.profiles.index != index.key):
+        buckets = log.buckets_changed_since(0)
+    else:
+        buckets = log.buckets_changed_since(state.profiles.through_batch)
+        buckets |= set(state.profiles.behind) if index else set()
+    if not buckets:
+        return None
+    task = ProfileTask(
+        log.last_committed, context.segments, datetime.now(UTC), index, rebuild=rebuild
+    )
+    return ProfilePlan(tuple(sorted(buckets)), task)
+
+
+def _check_buckets(log: BatchLog, settings: Settings) -> None:
+    buckets = log.buckets()
+    if buckets is not None and buckets != settings.buckets:
+        raise PipelineError(
+            f"This lake is cut into {buckets} buckets and BUCKETS is {settings.buckets}.\n"
+            f"Set BUCKETS={buckets} in .env, or begin anew with `make clean`."
+        )
+
+
+def _check_segments(profiles: ProfilesState, segments: Segments) -> None:
+    known = profiles.segments
+    if known and known["version"] == segments.version and known != segments.as_json():
+        raise PipelineError(
+            f"The segments have changed and their version is still {segments.version}, which many "
+            "profiles carry.\nRaise `version` in the file of segments, then run `make rebuild`."
+        )

@@ -1,0 +1,169 @@
+"""What a run knows: frozen states that one stage hands to the next, and the clients they share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from customer_profiles.lake.batch_log import BatchLog
+from customer_profiles.lake.layout import STATE
+from customer_profiles.lake.object_store import ObjectStore
+from customer_profiles.lake.s3 import S3ObjectStore
+from customer_profiles.processing.metrics import DashboardMetrics
+from customer_profiles.processing.settings import Settings
+from customer_profiles.processing.spark.session import SparkSession
+from customer_profiles.processing.tasks.config import TaskConfig
+from customer_profiles.profiles.segments import Segments
+from customer_profiles.search.profile_index import IndexRef, ProfileIndex
+
+
+@dataclass(frozen=True, slots=True)
+class ProfilesState:
+    """How far the lake's profiles and the live index are: the object `_state/profiles.json`."""
+
+    through_batch: int = 0
+    """The newest batch that every bucket's profiles include."""
+    index: str | None = None
+    """Key of the index that `through_batch` holds for; None before the first."""
+    behind: tuple[int, ...] = ()
+    """Buckets whose profiles the index lacks, in ascending order."""
+    totals: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Totals of each bucket's profiles, by the bucket's number with two digits."""
+    segments: Mapping[str, Any] | None = None
+    """The rules that decided, as `Segments.as_json` returns them."""
+    counted: bool = True
+    """Whether the dashboards' indices include the newest profiles."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object's content; the keys are those of the lake's format."""
+        content: dict[str, Any] = {
+            "through_batch": self.through_batch,
+            "index": self.index,
+            "behind": list(self.behind),
+            "buckets": dict(self.totals),
+        }
+        if self.segments is not None:
+            content |= {"segments": self.segments, "charted": self.counted}
+        return content
+
+    @classmethod
+    def load(cls, store: ObjectStore) -> Self:
+        """Read the state from the lake; a lake without one is at its beginning."""
+        content = store.get_json(STATE)
+        if content is None:
+            return cls()
+        return cls(
+            through_batch=content["through_batch"],
+            index=content["index"],
+            behind=tuple(content["behind"]),
+            totals=content["buckets"],
+            segments=content.get("segments"),
+            counted=content.get("charted", True),
+        )
+
+    def save(self, store: ObjectStore) -> None:
+        """Write the state to the lake."""
+        store.put_json(STATE, self.to_json())
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """What the stages of a run have found and done so far."""
+
+    profiles: ProfilesState
+    live_index: IndexRef | None
+    """The index that readers see; None while Elasticsearch does not answer."""
+    index_error: str | None = None
+    """Why the index is behind the lake."""
+    batches: int = 0
+    events_landed: int = 0
+    invalid_messages: int = 0
+    profiles_updated: int = 0
+    profiles_indexed: int = 0
+    files_compacted: int = 0
+
+    @property
+    def changed(self) -> bool:
+        """Whether the run has done anything."""
+        return bool(self.batches or self.profiles_updated or self.profiles_indexed)
+
+
+_REPORT_KEYS = {
+    "load_state": "look",
+    "build_profiles": "profile",
+    "publish_index": "show",
+    "count_events": "chart",
+    "publish": "finish",
+}
+"""Keys of `seconds_by_stage` that differ from the stage. Programs have read them since 0.1."""
+
+
+class Stopwatch:
+    """Seconds by stage, for the report."""
+
+    def __init__(self) -> None:
+        self._began = self._last = time.perf_counter()
+        self.seconds: dict[str, float] = {}
+
+    def lap(self, stage: str) -> None:
+        """Count the time since the last lap for a stage."""
+        stage = _REPORT_KEYS.get(stage, stage)
+        now = time.perf_counter()
+        self.seconds[stage] = round(self.seconds.get(stage, 0.0) + now - self._last, 3)
+        self._last = now
+
+    def total(self) -> float:
+        """Return the seconds since the beginning."""
+        return round(time.perf_counter() - self._began, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The clients and rules of a run; made once, at the entry point."""
+
+    settings: Settings
+    segments: Segments
+    tasks: TaskConfig
+    store: S3ObjectStore
+    batch_log: BatchLog
+    index: ProfileIndex
+    metrics: DashboardMetrics
+    spark: SparkSession
+    stopwatch: Stopwatch
+
+    @classmethod
+    def open(
+        cls, settings: Settings, segments: Segments, store: S3ObjectStore, spark: SparkSession
+    ) -> Self:
+        """Connect to the servers and read which batches the lake has.
+
+        Raises:
+            PipelineError: the lake does not answer.
+        """
+        stopwatch = Stopwatch()
+        tasks = TaskConfig.from_settings(settings)
+        return cls(
+            settings=settings,
+            segments=segments,
+            tasks=tasks,
+            store=store,
+            batch_log=BatchLog(store),
+            index=ProfileIndex(tasks.search),
+            metrics=DashboardMetrics(store, tasks.search, tasks.kafka),
+            spark=spark,
+            stopwatch=stopwatch,
+        )
+
+    def start_spark(self, live_index: IndexRef | None) -> None:
+        """Start Spark unless it runs; prepare the dashboards' indices meanwhile.
+
+        Spark's start leaves half of the machine idle.
+        """
+        if self.spark.started:
+            return
+        if live_index is not None:
+            self.metrics.prepare_in_background()
+        self.spark.start()
+        self.stopwatch.lap("start_spark")

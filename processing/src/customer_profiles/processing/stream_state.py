@@ -1,0 +1,109 @@
+"""What a stream knows between two micro-batches, and how the lake's profiles catch up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from customer_profiles.common.reports import write_json
+from customer_profiles.processing.report import MicroBatch
+from customer_profiles.processing.stages.build_profiles import compact_log, run_update
+from customer_profiles.processing.stages.count_events import count_events
+from customer_profiles.processing.state import Context, RunState
+from customer_profiles.processing.tasks.profile import BucketResult, ProfileTask
+
+FLUSH_INTERVAL_S = 60.0
+"""How far the lake's profiles may be behind the index, approximately."""
+REPORTED_BATCHES = 1_000
+"""Batches in `stream-latest.json`."""
+CHECKPOINT_INTERVAL_S = 30.0
+"""How often the stream saves its state and counts events."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """What a stream knows between two micro-batches."""
+
+    run: RunState
+    lagging: Mapping[int, int]
+    """Buckets whose profiles in the lake are behind: the first batch that each lacks.
+
+    The bucket that has waited longest comes first.
+    """
+    uncounted: frozenset[int] = frozenset()
+    """Buckets whose newest events the dashboards lack."""
+    batches: tuple[MicroBatch, ...] = ()
+    """The last `REPORTED_BATCHES`."""
+    saved_at: float = 0.0
+    """`time.monotonic` of the last checkpoint."""
+
+
+def flush_some(context: Context, state: StreamState) -> tuple[StreamState, str | None]:
+    """Bring the buckets that have waited longest up to the newest batch."""
+    settings = context.settings
+    share = -(-settings.buckets * settings.stream_interval_s // FLUSH_INTERVAL_S)
+    buckets = list(state.lagging)[: max(1, int(share))]
+    if not buckets:
+        return state, None
+    state, results = update_buckets(context, state, buckets)
+    return state, first_error(results)
+
+
+def update_buckets(
+    context: Context, state: StreamState, buckets: list[int]
+) -> tuple[StreamState, list[BucketResult]]:
+    """Bring the profiles of some buckets up to the newest batch."""
+    run = state.run
+    through = context.batch_log.last_committed
+    task = ProfileTask(through, context.segments, datetime.now(UTC), run.live_index)
+    results = run_update(context, buckets, task)
+    lagging = dict(state.lagging)
+    totals = dict(run.profiles.totals)
+    for result in results:
+        since = lagging.pop(result.bucket, through)
+        totals[f"{result.bucket:02d}"] = result.totals
+        if result.index_error or run.live_index is None:
+            # The lake is up to date. The bucket queues again for the index.
+            lagging[result.bucket] = since
+    run = replace(
+        run,
+        profiles=replace(run.profiles, totals=totals),
+        profiles_updated=run.profiles_updated + sum(result.updated for result in results),
+    )
+    uncounted = state.uncounted.union(result.bucket for result in results)
+    return replace(state, run=run, lagging=lagging, uncounted=uncounted), results
+
+
+def checkpoint(context: Context, state: StreamState) -> StreamState:
+    """Save how far profiles and index are, so that a run after a crash begins there."""
+    run = state.run
+    through = min(state.lagging.values(), default=context.batch_log.last_committed + 1) - 1
+    profiles = replace(
+        run.profiles,
+        through_batch=through,
+        segments=context.segments.as_json(),
+        # A stream that is killed before it counts leaves that to the next run.
+        counted=run.profiles.counted and not state.uncounted,
+    )
+    live = run.live_index
+    if live and not profiles.behind and profiles.index in (None, live.key):
+        profiles = replace(profiles, index=live.key)
+    profiles.save(context.store)
+    compact_log(context, through)
+    run = count_events(context, replace(run, profiles=profiles), state.uncounted)
+    state = replace(state, run=run, uncounted=frozenset(), saved_at=time.monotonic())
+    write_batches(context, state)
+    return state
+
+
+def write_batches(context: Context, state: StreamState) -> None:
+    """Leave the last batches as `stream-latest.json`."""
+    batches = [batch.to_json() for batch in state.batches]
+    write_json(context.settings.reports / "stream-latest.json", {"batches": batches})
+
+
+def first_error(results: list[BucketResult]) -> str | None:
+    """Return the first reason why the index refused profiles, if any."""
+    return next((result.index_error for result in results if result.index_error), None)

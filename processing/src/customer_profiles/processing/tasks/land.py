@@ -1,0 +1,129 @@
+"""Tasks of the land stage: read a range of offsets, write a bucket's events."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from customer_profiles.contracts import BREAKS_CONTRACT, RAW_EVENTS, DeadLetter
+from customer_profiles.kafka.reader import OffsetRange, read_range
+from customer_profiles.lake.events import EventPartition
+from customer_profiles.lake.object_store import ObjectStore
+from customer_profiles.lake.parquet import to_parquet
+from customer_profiles.processing.parse import InvalidMessage, bucket_numbers, parse
+from customer_profiles.processing.tasks.config import TaskConfig
+
+BLOCK_EVENTS = 150_000
+"""Events that a reading task collects before it passes them on."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventBlock:
+    """Some events of one bucket, on their way from the task that read them."""
+
+    bucket: int
+    parquet: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RangeSummary:
+    """What a reading task tells the driver about its range of offsets."""
+
+    oldest_ms: int | None
+    """When the first message was produced, in milliseconds since 1970; None without messages."""
+    dead_letters: list[tuple[str, str]]
+    """Id (`topic/partition/offset`) and JSON of each invalid message."""
+
+
+@dataclass(frozen=True, slots=True)
+class LandedBucket:
+    """A bucket's events of the batch are in the lake."""
+
+    bucket: int
+    events: int
+
+
+def read_events(
+    config: TaskConfig, groups: int, offset_range: OffsetRange
+) -> Iterator[tuple[int, EventBlock | RangeSummary]]:
+    """Read a range of offsets; yield its events by bucket and, at the end, its summary.
+
+    Args:
+        config: the servers.
+        groups: the number of writing tasks. Task `bucket % groups` writes a bucket.
+        offset_range: the offsets to read.
+
+    Yields:
+        The group that an output goes to, and the output. Group 0 passes summaries to the driver.
+    """
+    oldest: int | None = None
+    frames: list[pl.DataFrame] = []
+    dead_letters: list[tuple[str, str]] = []
+    for batch in read_range(config.kafka, offset_range):
+        oldest = batch.first_timestamp_ms if oldest is None else oldest
+        events, invalid = parse(batch.values, offset_range.partition, batch.offsets)
+        frames.append(events)
+        dead_letters.extend(_dead_letter(message) for message in invalid)
+        if sum(frame.height for frame in frames) >= BLOCK_EVENTS:
+            yield from _by_bucket(frames, config.buckets, groups)
+            frames.clear()
+    yield from _by_bucket(frames, config.buckets, groups)
+    yield 0, RangeSummary(oldest, dead_letters)
+
+
+def _by_bucket(
+    frames: list[pl.DataFrame], buckets: int, groups: int
+) -> Iterator[tuple[int, EventBlock]]:
+    if not frames:
+        return
+    events = pl.concat(frames)
+    numbered = events.with_columns(bucket_numbers(events["user_id"], buckets).alias("bucket"))
+    parts = numbered.partition_by("bucket", as_dict=True, include_key=False)
+    for (bucket,), part in parts.items():
+        # Parquet takes half the bytes of Arrow's own format. It is as fast to write and faster
+        # to read.
+        yield int(bucket) % groups, EventBlock(int(bucket), to_parquet(part))
+
+
+def _dead_letter(message: InvalidMessage) -> tuple[str, str]:
+    source = f"{RAW_EVENTS.name}/{message.partition}"
+    letter = DeadLetter(
+        source=source,
+        source_row=message.offset,
+        reasons=[BREAKS_CONTRACT],
+        text=message.text,
+        detail=message.reason,
+    )
+    return f"{source}/{message.offset}", letter.to_json()
+
+
+def write_events(
+    config: TaskConfig, batch: int, outputs: Iterable[tuple[int, EventBlock | RangeSummary]]
+) -> Iterator[LandedBucket | RangeSummary]:
+    """Write the events of one group of buckets; pass summaries on to the driver."""
+    blocks: dict[int, list[bytes]] = {}
+    for _, output in outputs:
+        if isinstance(output, RangeSummary):
+            yield output
+        else:
+            blocks.setdefault(output.bucket, []).append(output.parquet)
+    store = config.connect_lake()
+    for bucket, parts in blocks.items():
+        yield LandedBucket(bucket, land_bucket(store, batch, bucket, parts))
+
+
+def land_bucket(store: ObjectStore, batch: int, bucket: int, parts: Iterable[bytes]) -> int:
+    """Write one bucket's events of one batch as one object; return their number.
+
+    Args:
+        store: the lake.
+        batch: the number of the micro-batch.
+        bucket: the number of the bucket.
+        parts: the events as Parquet files with `EVENT_SCHEMA`.
+    """
+    events = pl.concat([pl.read_parquet(io.BytesIO(part)) for part in parts])
+    EventPartition(store, bucket).write(batch, events)
+    return events.height

@@ -1,0 +1,30 @@
+"""The reference explains every reason, with an example that really has it."""
+
+from __future__ import annotations
+
+import pytest
+
+from customer_profiles.contracts import COLUMNS, Reason
+from customer_profiles.contracts.reference import REASONS, ReasonReference
+from customer_profiles.ingestion.validate import check_line, validate
+
+
+def test_every_reason_is_explained_once() -> None:
+    assert [entry.reason for entry in REASONS] == list(Reason)
+
+
+@pytest.mark.parametrize("entry", REASONS, ids=lambda entry: entry.reason)
+def test_an_example_has_exactly_its_reason(entry: ReasonReference) -> None:
+    assert check_line(entry.example, COLUMNS)[1] == [entry.reason]
+
+
+@pytest.mark.parametrize("entry", REASONS, ids=lambda entry: entry.reason)
+def test_the_vectorised_path_gives_the_same_reason(entry: ReasonReference) -> None:
+    block = validate(entry.example + b"\n", COLUMNS, "events.csv", 1)
+    assert block.rejected["reasons"].to_list() == [[entry.reason]]
+
+
+@pytest.mark.parametrize("entry", REASONS, ids=lambda entry: entry.reason)
+def test_an_example_fits_on_one_short_line(entry: ReasonReference) -> None:
+    assert entry.shown_example.isprintable()
+    assert len(entry.shown_example) < 200

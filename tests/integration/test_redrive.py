@@ -1,0 +1,154 @@
+"""Rejected rows are listed, corrected, sent again and counted once, on real servers."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from customer_profiles.contracts import RAW_EVENTS
+from tests.integration.conftest import Stack, messages
+from tests.support import HEADER, line
+
+ROWS = [
+    *(line(user_id=f"90{number}") for number in range(1, 20)),
+    line(user_id="901", user_session=""),
+    line(user_id="902", price="free"),
+]
+
+
+@pytest.fixture(scope="module")
+def source(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of an ingested file with two rejected rows."""
+    path = tmp_path_factory.mktemp("data") / "rejected.csv"
+    path.write_text("\n".join([HEADER, *ROWS, ""]))
+    done = stack.python("customer_profiles.ingestion", "ingest", str(path), MAX_REJECTED="20")
+    assert done.returncode == 0, done.stderr
+    return path.name
+
+
+def sent(stack: Stack, source: str) -> list[dict[str, Any]]:
+    values = [
+        json.loads(message.value)
+        for message in messages(stack, RAW_EVENTS.name)
+        if b'"source":' in message.value
+    ]
+    return [value for value in values if value.get("source") == source]
+
+
+def report(stack: Stack) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((stack.reports / "replay-latest.json").read_text())
+    return content
+
+
+@pytest.fixture(scope="module")
+def mended(stack: Stack, source: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export with two corrected rows, one of which repeats an event that the topic has."""
+    path = tmp_path_factory.mktemp("mended") / "letters.csv"
+    done = stack.python(
+        "customer_profiles.ingestion", "dead-letters", "--source", source, "--export", str(path)
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 open dead letters" in done.stdout
+    assert "1  price_invalid" in done.stdout
+    assert f"{source} row 20:" in done.stdout
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["reasons"] for row in rows] == ["user_session_missing", "price_invalid"]
+    rows[0]["user_session"] = "LJuJVLEjPT"
+    rows[1]["price"] = "12.50"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def test_nothing_is_sent_before_it_is_asked_for(stack: Stack, source: str, mended: Path) -> None:
+    done = stack.python("customer_profiles.ingestion", "redrive", "--corrected", str(mended))
+    assert done.returncode == 0, done.stderr
+    assert "2 dead letters = 1 would be sent + 1 in already" in done.stdout
+    assert "APPLY=1" in done.stdout
+    assert len(sent(stack, source)) == 19
+
+
+def test_mended_rows_are_sent_once_with_their_place(
+    stack: Stack, source: str, mended: Path
+) -> None:
+    done = stack.python(
+        "customer_profiles.ingestion", "redrive", "--corrected", str(mended), "--apply"
+    )
+    assert done.returncode == 0, done.stderr
+    assert (report(stack)["sent"], report(stack)["duplicates"]) == (1, 1)
+    events = sent(stack, source)
+    assert len(events) == 20
+    assert [event["source_row"] for event in events if event["price"] == "12.50"] == [21]
+    # By the old names, which this release still accepts.
+    again = stack.python(
+        "customer_profiles.ingestion", "replay", "--mended", str(mended), "--apply"
+    )
+    assert again.returncode == 0, again.stderr
+    assert (report(stack)["sent"], report(stack)["already_replayed"]) == (0, 2)
+    assert len(sent(stack, source)) == 20
+    shown = stack.python("customer_profiles.ingestion", "dead-letters", "--source", source)
+    assert "0 open dead letters; 2 more were mended" in shown.stdout
+
+
+def test_a_mended_row_counts_once_in_its_profile(stack: Stack) -> None:
+    done = stack.python("customer_profiles.processing", "process")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for user, events in (("901", 1), ("902", 2)):
+        shown = stack.python("customer_profiles.processing", "profile", user)
+        assert json.loads(shown.stdout)["total_events"] == events
+
+
+def test_a_row_that_is_rejected_again_by_another_run_stays_done_with(
+    stack: Stack, source: str, tmp_path: Path
+) -> None:
+    path = tmp_path / source
+    path.write_text("\n".join([HEADER, *ROWS, ""]))
+    done = stack.python(
+        "customer_profiles.ingestion", "ingest", str(path), MAX_REJECTED="20", REINGEST="1"
+    )
+    assert done.returncode == 0, done.stderr
+    shown = stack.python("customer_profiles.ingestion", "dead-letters", "--source", source)
+    assert "0 open dead letters; 2 more were mended" in shown.stdout
+
+
+def test_all_of_a_reason_are_checked_again(stack: Stack) -> None:
+    before = len(messages(stack, RAW_EVENTS.name))
+    done = stack.python(
+        "customer_profiles.ingestion", "redrive", "--reason", "user_session_missing", "--apply"
+    )
+    assert done.returncode == 0, done.stderr
+    assert report(stack)["sent"] == 0
+    assert (
+        report(stack)["still_rejected"] + report(stack)["already_replayed"]
+        == report(stack)["selected"]
+        > 0
+    )
+    assert len(messages(stack, RAW_EVENTS.name)) == before
+
+
+def test_a_replay_says_what_it_needs(stack: Stack) -> None:
+    done = stack.python("customer_profiles.ingestion", "redrive")
+    assert done.returncode == 1
+    assert "MENDED=letters.csv" in done.stderr
+    done = stack.python("customer_profiles.ingestion", "dead-letters", "--since", "yesterday")
+    assert done.returncode == 1
+    assert "SINCE=yesterday is no time" in done.stderr
+
+
+def test_standard_input_is_ingested(stack: Stack) -> None:
+    done = stack.python(
+        "customer_profiles.ingestion",
+        "ingest",
+        "-",
+        stdin="\n".join([HEADER, line(user_id="4242"), ""]),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Ingesting standard input as stdin" in done.stdout
+    assert len(sent(stack, "stdin")) == 1

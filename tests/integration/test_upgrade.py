@@ -1,0 +1,94 @@
+"""Processing continues a lake, topics and an index of version 0.1 without a rebuild.
+
+`tests/fixtures/stack-0.1.tar.xz` contains the data folders of a native stack of version 0.1.
+That version ingested, processed and rebuilt 2,003 rows of `one.csv` and one invalid message.
+It then ingested the 600 rows of `two.csv` and did not process them.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from customer_profiles.contracts import RAW_EVENTS
+from tests.integration.conftest import (
+    Stack,
+    check_profiles,
+    ingest,
+    lake_profiles,
+    messages,
+    process,
+    running,
+    search,
+)
+from tests.integration.test_processing import live_index
+from tests.support import ROOT
+
+ARCHIVE = ROOT / "tests" / "fixtures" / "stack-0.1.tar.xz"
+
+
+@pytest.fixture(scope="module")
+def old_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("old")
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(folder / "data", filter="data")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stack(old_files: Path) -> Iterator[Stack]:
+    with running(old_files) as stack:
+        yield stack
+
+
+def count_customers(path: Path) -> int:
+    return pl.read_csv(path, infer_schema=False)["user_id"].n_unique()
+
+
+def test_data_of_0_1_is_continued_without_a_rebuild(
+    stack: Stack, old_files: Path, tmp_path: Path
+) -> None:
+    one, two = old_files / "data" / "one.csv", old_files / "data" / "two.csv"
+    index, message_count = live_index(stack), len(messages(stack, RAW_EVENTS.name))
+    ingested_again = ingest(stack, one)
+    assert (ingested_again["read"], ingested_again["already_ingested"]) == (0, 2_003)
+    assert len(messages(stack, RAW_EVENTS.name)) == message_count
+
+    report = process(stack)
+    assert (report["events_landed"], report["misfits"]) == (600, 0)
+    assert report["profiles_updated"] == report["profiles_indexed"] == count_customers(two)
+    assert live_index(stack) == index
+    assert stack.python("customer_profiles.processing", "process").stdout.startswith("Nothing new:")
+
+    all_rows = tmp_path / "all.csv"
+    valid_rows = [line for line in one.read_text().splitlines() if not line.startswith("2020-13")]
+    all_rows.write_text("\n".join([*valid_rows, *two.read_text().splitlines()[1:], ""]))
+    check_profiles(stack, all_rows)
+
+    continued = pl.from_pandas(lake_profiles(stack)).drop("bucket", "profile_generated_at")
+    process(stack, "rebuild")
+    rebuilt = pl.from_pandas(lake_profiles(stack)).drop("bucket", "profile_generated_at")
+    assert_frame_equal(continued.sort("user_id"), rebuilt.sort("user_id"))
+
+
+def test_a_category_without_a_top_level_is_counted_as_none(stack: Stack) -> None:
+    search(stack, "event_metrics/_refresh")
+    body = {"aggs": {"categories": {"terms": {"field": "category", "size": 100}}}}
+    buckets = search(stack, "event_metrics/_search?size=0", body)["aggregations"]["categories"]
+    names = {bucket["key"] for bucket in buckets["buckets"]}
+    assert "(none)" in names
+    assert "" not in names
+
+
+def test_dead_letters_of_0_1_can_still_be_corrected(stack: Stack) -> None:
+    listed = stack.python("customer_profiles.ingestion", "dead-letters")
+    assert "2 open dead letters" in listed.stdout
+    redriven = stack.python(
+        "customer_profiles.ingestion", "redrive", "--reason", "event_time_invalid"
+    )
+    assert "1 dead letters = 0 would be sent" in redriven.stdout

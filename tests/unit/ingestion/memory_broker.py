@@ -1,0 +1,47 @@
+"""A broker in memory, in place of Kafka."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from customer_profiles.ingestion.progress import Progress
+
+
+class Killed(BaseException):
+    """Stands for the death of the process."""
+
+
+class MemoryBroker:
+    """A publisher and its topics, with transactions, in memory.
+
+    Args:
+        commits: how many commits succeed before one raises `Killed`.
+    """
+
+    def __init__(self, commits: int = 1_000) -> None:
+        self.topics: dict[str, list[tuple[str, str]]] = {}
+        self._open: list[tuple[str, str, str]] = []
+        self.commits_left = commits
+
+    def begin(self) -> None:
+        self._open = []
+
+    def send(self, topic: str, keys: pl.Series, values: pl.Series) -> None:
+        self._open += [(topic, key, value) for key, value in zip(keys, values, strict=True)]
+
+    def commit(self) -> None:
+        if not self.commits_left:
+            raise Killed
+        self.commits_left -= 1
+        for topic, key, value in self._open:
+            self.topics.setdefault(topic, []).append((key, value))
+
+    def abort(self) -> None:
+        self._open = []
+
+    def close(self) -> None:
+        self._open = []
+
+    def progress_records(self) -> dict[str, Progress]:
+        records = [Progress.from_json(value) for _, value in self.topics.get("ingest_progress", [])]
+        return {record.source: record for record in records}

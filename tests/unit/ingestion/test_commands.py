@@ -1,0 +1,216 @@
+"""Workflows of the commands, with a broker in memory."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from customer_profiles.common.console import PlainConsole
+from customer_profiles.common.errors import PipelineError
+from customer_profiles.contracts import Topic
+from customer_profiles.ingestion import (
+    commands,
+    dead_letter_commands,
+    dead_letters,
+    progress,
+    sources,
+)
+from customer_profiles.ingestion.commands import Pace
+from customer_profiles.ingestion.dead_letters import Selection
+from customer_profiles.ingestion.settings import Settings
+from tests.support import HEADER, line
+from tests.unit.ingestion.memory_broker import MemoryBroker
+
+GOOD = [line(user_id=str(number)) for number in range(1, 20)]
+REJECTED = [line(user_id="1", user_session=""), line(user_id="2", price="free")]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as confluent-kafka returns it."""
+
+    stored: tuple[str, str]
+    number: int
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self.number
+
+    def key(self) -> bytes:
+        return self.stored[0].encode()
+
+    def value(self) -> bytes:
+        return self.stored[1].encode()
+
+    def timestamp(self) -> tuple[int, int]:
+        return (1, 1_790_000_000_000)
+
+
+@pytest.fixture
+def broker(monkeypatch: pytest.MonkeyPatch) -> MemoryBroker:
+    """A broker in place of Kafka, for every module that talks to Kafka."""
+    broker = MemoryBroker()
+
+    def read_topic(config: object, topic: Topic, **options: Any) -> Iterator[Message]:
+        stored = broker.topics.get(topic.name, [])
+        return (Message(pair, number) for number, pair in enumerate(stored))
+
+    for module in (dead_letter_commands, dead_letters, progress):
+        monkeypatch.setattr(module, "read_topic", read_topic)
+    for module in (commands, dead_letter_commands, sources):
+        monkeypatch.setattr(module, "create_publisher", lambda *_: broker)
+    for module in (commands, dead_letter_commands):
+        monkeypatch.setattr(module, "ensure_topics", lambda _: None)
+    return broker
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings.from_env({"REPORTS": str(tmp_path), "MAX_REJECTED_PERCENT": "20"})
+
+
+@pytest.fixture
+def events(tmp_path: Path) -> Path:
+    path = tmp_path / "events.csv"
+    path.write_text("\n".join([HEADER, *GOOD, *REJECTED, GOOD[0], ""]))
+    return path
+
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(
+    broker: MemoryBroker, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Run a workflow and return what it prints."""
+
+    def call(workflow: Callable[..., int], *arguments: Any) -> str:
+        assert workflow(*arguments, settings, PlainConsole()) == 0
+        return capsys.readouterr().out
+
+    return call
+
+
+def report(settings: Settings, name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((settings.reports / name).read_text())
+    return content
+
+
+def test_an_ingestion_prints_its_counts_and_writes_its_report(
+    run: Run, broker: MemoryBroker, settings: Settings, events: Path
+) -> None:
+    printed = run(commands.run_ingest, str(events)).splitlines()
+    assert printed[0] == f"Ingesting {events} as events.csv into 127.0.0.1:9092"
+    assert printed[1].startswith("22 rows read = 19 accepted + 2 dead-lettered + 1 duplicates, in ")
+    assert printed[2:4] == ["          1  user_session_missing", "          1  price_invalid"]
+    assert printed[4] == f"Report: {settings.reports}/ingest-latest.json. Next: make process"
+    assert list(report(settings, "ingest-latest.json")) == [
+        "file", "source", "read", "accepted", "dead_lettered", "duplicates", "already_ingested",
+        "already_ingested_at", "completed_line", "reasons", "seconds", "events_per_second",
+        "stages", "peak_memory_mb",
+    ]  # fmt: skip
+    assert len(broker.topics["raw_events"]) == 19
+
+
+def test_the_same_file_again_says_that_there_is_nothing_new(run: Run, events: Path) -> None:
+    run(commands.run_ingest, str(events))
+    printed = run(commands.run_ingest, str(events))
+    assert "22 rows are in since " in printed
+    assert "Nothing new: all 22 rows were in already; nothing was sent." in printed
+
+
+def test_a_name_that_another_source_has_is_said(run: Run, events: Path) -> None:
+    run(commands.run_ingest, str(events))
+    events.write_text("\n".join([HEADER, *GOOD[1:], ""]))
+    printed = run(commands.run_ingest, str(events))
+    assert f"Ingesting {events} as events.csv#2" in printed
+    assert "this is a new source, events.csv#2" in printed
+
+
+def test_a_redrive_sends_what_was_corrected_once(
+    run: Run, broker: MemoryBroker, settings: Settings, events: Path, tmp_path: Path
+) -> None:
+    run(commands.run_ingest, str(events))
+    path = tmp_path / "letters.csv"
+    printed = run(dead_letter_commands.run_dead_letters, Selection(), path)
+    assert "2 open dead letters; 0 more were mended and sent again" in printed
+    assert "        1  price_invalid\n             events.csv row 21:\n" in printed
+    assert f"2 open dead letters: {path}. Correct their values, then: make redrive" in printed
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    rows[0]["user_session"], rows[1]["price"] = "LJuJVLEjPT", "12.50"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+    # With its session, the first row repeats an event.
+    printed = run(dead_letter_commands.run_redrive, Selection(), path, False)
+    assert "2 dead letters = 1 would be sent + 1 in already + 0 still rejected" in printed
+    assert "APPLY=1" in printed
+    assert len(broker.topics["raw_events"]) == 19
+    printed = run(dead_letter_commands.run_redrive, Selection(), path, True)
+    assert "2 dead letters = 1 sent + 1 in already" in printed
+    assert len(broker.topics["raw_events"]) == 20
+    assert list(report(settings, "replay-latest.json")) == [
+        "applied", "selected", "sent", "duplicates", "already_replayed", "unknown",
+        "still_rejected", "reasons", "seconds",
+    ]  # fmt: skip
+    printed = run(dead_letter_commands.run_redrive, Selection(), path, True)
+    assert (
+        "2 dead letters = 0 sent + 0 in already + 0 still rejected + 2 replayed before" in printed
+    )
+    printed = run(dead_letter_commands.run_dead_letters, Selection(), None)
+    assert "0 open dead letters; 2 more were mended and sent again" in printed
+
+
+@pytest.mark.parametrize(
+    ("selection", "path", "words"),
+    [
+        (Selection(), None, "MENDED=letters.csv"),
+        (Selection(), None, "CORRECTED=letters.csv"),
+        (Selection(reason="price_invalid"), Path("letters.csv"), "leave out REASON"),
+    ],
+)
+def test_a_redrive_says_what_it_needs(
+    broker: MemoryBroker, settings: Settings, selection: Selection, path: Path | None, words: str
+) -> None:
+    with pytest.raises(PipelineError, match=words):
+        dead_letter_commands.run_redrive(selection, path, False, settings, PlainConsole())
+
+
+@pytest.mark.parametrize(
+    ("selection", "words"),
+    [(Selection(), "No dead letters."), (Selection(source="x"), "match this selection")],
+)
+def test_no_dead_letters_are_said(run: Run, selection: Selection, words: str) -> None:
+    assert words in run(dead_letter_commands.run_dead_letters, selection, None)
+
+
+def test_a_simulation_prints_how_much_it_sent(
+    run: Run, broker: MemoryBroker, events: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Signal handlers of the test run stay.
+    monkeypatch.setattr(commands.signal, "signal", lambda *_: None)
+    printed = run(commands.run_simulate, events, Pace(1_000.0, None, None)).splitlines()
+    assert printed[0].startswith(f"Playing {events} into 127.0.0.1:9092, 1000 times as fast")
+    assert printed[-2].startswith("20 events sent in ")
+    assert printed[-1] == "2 rows do not keep the contract and were left out"
+    assert len(broker.topics["raw_events"]) == 20
+
+
+def test_a_simulation_ends_after_its_seconds(
+    run: Run, events: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands.signal, "signal", lambda *_: None)
+    printed = run(commands.run_simulate, events, Pace(1.0, 2.0, 0.3))
+    assert printed.splitlines()[1].startswith("1 events sent in 0.")

@@ -1,0 +1,156 @@
+"""The lease lets only one stream run at a time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from customer_profiles.common.errors import PipelineError
+from customer_profiles.lake import lease as leases
+from customer_profiles.lake.errors import LakeUnavailableError
+from customer_profiles.lake.layout import LEASE
+from customer_profiles.lake.lease import EXPIRES_S, hold_lease, lease_holder
+from tests.support import MemoryObjectStore
+
+
+def write_lease(store: MemoryObjectStore, **changes: Any) -> None:
+    holder = {
+        "owner": "o",
+        "host": "elsewhere",
+        "pid": 1,
+        "since": "then",
+        "seen": datetime.now(UTC).isoformat(),
+    }
+    store.put_json(LEASE, {**holder, **changes})
+
+
+def ended_process() -> int:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
+def test_a_second_stream_is_refused_while_the_first_one_runs() -> None:
+    store = MemoryObjectStore()
+    with hold_lease(store, lambda: store) as holds_lease:
+        assert holds_lease()
+        assert f"process {os.getpid()}" in (lease_holder(store) or "")
+        with pytest.raises(PipelineError, match="runs already"), hold_lease(store, lambda: store):
+            pass
+        assert holds_lease()
+    assert lease_holder(store) is None
+    assert not store.objects
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seen": (datetime.now(UTC) - timedelta(seconds=EXPIRES_S + 1)).isoformat()},
+        {"host": socket.gethostname(), "pid": ended_process()},
+    ],
+)
+def test_the_lease_of_a_dead_holder_is_taken_at_once(changes: dict[str, Any]) -> None:
+    store = MemoryObjectStore()
+    write_lease(store, **changes)
+    assert lease_holder(store) is None
+    with hold_lease(store, lambda: store) as holds_lease:
+        assert holds_lease()
+
+
+def test_a_holder_on_another_machine_keeps_its_lease() -> None:
+    store = MemoryObjectStore()
+    write_lease(store, pid=ended_process())
+    assert lease_holder(store) == f"elsewhere (process {store.get_json(LEASE)['pid']}) since then"  # type: ignore[index]
+    with pytest.raises(PipelineError), hold_lease(store, lambda: store):
+        pass
+
+
+def test_a_stream_that_lost_its_lease_notices_and_keeps_the_new_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(leases, "RENEW_S", 0.01)
+    store = MemoryObjectStore()
+    deadline = datetime.now(UTC) + timedelta(seconds=10)
+    with hold_lease(store, lambda: store) as holds_lease:
+        # A renewal that is already running may overwrite the lease once more.
+        while holds_lease():
+            write_lease(store)
+            assert datetime.now(UTC) < deadline
+    assert lease_holder(store)
+
+
+class FailingStore(MemoryObjectStore):
+    """A store for the thread that renews a lease. All of its writes fail."""
+
+    def __init__(self, objects: dict[str, bytes], failure: Exception) -> None:
+        super().__init__()
+        self.objects = objects
+        self.failure = failure
+
+    def put(self, *_: Any, **__: Any) -> None:
+        raise self.failure
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("failure", "expires_s", "message"),
+    [
+        (LakeUnavailableError("MinIO does not answer."), 0.05, "was not renewed in time"),
+        (RuntimeError("a defect"), 60, "renewal of the stream's lease failed"),
+    ],
+)
+def test_a_stream_that_cannot_renew_its_lease_loses_it_and_logs_why(
+    failure: Exception,
+    expires_s: float,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(leases, "RENEW_S", 0.01)
+    store = MemoryObjectStore()
+    with hold_lease(store, lambda: FailingStore(store.objects, failure)) as holds_lease:
+        monkeypatch.setattr(leases, "EXPIRES_S", expires_s)
+        wait_for(lambda: not holds_lease())
+    assert message in caplog.text
+    assert store.get(LEASE), "only its holder deletes a lease"
+
+
+def test_a_short_outage_of_the_lake_does_not_lose_the_lease(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(leases, "RENEW_S", 0.01)
+    caplog.set_level(logging.WARNING)
+    store = MemoryObjectStore()
+    failing_store = FailingStore(
+        store.objects, LakeUnavailableError("MinIO does not answer.\nRun `make up`.")
+    )
+    with hold_lease(store, lambda: failing_store) as holds_lease:
+        wait_for(lambda: "was not renewed: MinIO does not answer." in caplog.text)
+        assert holds_lease()
+    assert not store.objects
+
+
+def test_a_lease_that_cannot_be_deleted_is_left_to_expire(caplog: pytest.LogCaptureFixture) -> None:
+    class Undeletable(MemoryObjectStore):
+        def delete(self, *_: Any) -> None:
+            raise LakeUnavailableError("MinIO does not answer.\nRun `make up`.")
+
+    store = Undeletable()
+    with hold_lease(store, lambda: store):
+        pass
+    assert "could not be deleted; it expires after 30 s: MinIO does not answer." in caplog.text

@@ -1,0 +1,155 @@
+"""The indices behind the alias: they are created, promoted, restored and filled."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import polars as pl
+import pytest
+
+from customer_profiles.common.errors import PipelineError
+from customer_profiles.search import profile_index
+from customer_profiles.search.client import ElasticsearchConfig
+from customer_profiles.search.errors import IndexUnavailableError
+from customer_profiles.search.profile_index import IndexRef, ProfileIndex
+
+ALIAS = "customer_profiles"
+
+
+class Client:
+    """A fake Elasticsearch with names, settings and mappings of indices, and the alias."""
+
+    def __init__(self) -> None:
+        self.all: dict[str, dict[str, Any]] = {}
+        self.live: str | None = None
+        self.indices = self
+        self.created = 0
+
+    def options(self, **_: object) -> Client:
+        return self
+
+    def put_index_template(self, **_: object) -> None:
+        pass
+
+    def create(
+        self, index: str, settings: Any = None, aliases: Any = None, mappings: Any = None
+    ) -> None:
+        self.created += 1
+        uuid = f"uuid-{self.created}"
+        self.all[index] = {"uuid": uuid, **(settings or {}), "mappings": mappings or {}}
+        if aliases:
+            self.live = index
+
+    def delete(self, index: str) -> None:
+        del self.all[index]
+
+    def get_settings(self, index: str, name: str) -> SimpleNamespace:
+        assert name == "index.uuid"
+        if index == ALIAS and self.live is None:
+            return SimpleNamespace(body={"error": {}, "status": 404})
+        names = [self.live] if index == ALIAS else list(self.all)
+        uuids = {name: self.all[name]["uuid"] for name in names if name}
+        body = {name: {"settings": {"index": {"uuid": uuid}}} for name, uuid in uuids.items()}
+        return SimpleNamespace(body=body)
+
+    def get_mapping(self, index: str) -> SimpleNamespace:
+        assert index == f"{ALIAS}-*"
+        body = {name: {"mappings": entry["mappings"]} for name, entry in self.all.items()}
+        return SimpleNamespace(body=body)
+
+    def put_settings(self, index: str, settings: dict[str, Any]) -> None:
+        self.all[index].update(settings)
+
+    def put_mapping(self, index: str, meta: dict[str, Any]) -> None:
+        self.all[index]["mappings"]["_meta"] = meta
+
+    def update_aliases(self, actions: list[dict[str, Any]]) -> None:
+        for action in actions:
+            if removed := action.get("remove"):
+                assert removed["index"] == self.live
+            else:
+                self.live = action["add"]["index"]
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client()
+
+
+@pytest.fixture
+def index(client: Client, monkeypatch: pytest.MonkeyPatch) -> ProfileIndex:
+    created = ProfileIndex(ElasticsearchConfig("http://127.0.0.1:9"))
+    monkeypatch.setattr(created, "client", client)
+    return created
+
+
+def test_a_reference_has_a_key_and_a_number() -> None:
+    ref = IndexRef("customer_profiles-000012", "u")
+    assert (ref.key, ref.number) == ("customer_profiles-000012.u", 12)
+    assert IndexRef("customer_profiles-old", "u").number == 0
+
+
+def test_the_first_index_is_live_at_once(index: ProfileIndex, client: Client) -> None:
+    first = index.ensure()
+    assert first == IndexRef("customer_profiles-000001", "uuid-1")
+    assert client.live == first.name
+    assert index.ensure() == first
+    assert client.created == 1
+
+
+def test_a_new_index_is_live_once_it_is_promoted(index: ProfileIndex, client: Client) -> None:
+    first = index.ensure()
+    second = index.create()
+    assert (second.name, client.live) == ("customer_profiles-000002", first.name)
+    assert client.all[second.name]["refresh_interval"] == "-1"
+    assert index.promote(second) == []
+    assert client.live == second.name
+    assert client.all[second.name]["refresh_interval"] == "10s"
+    third = index.create()
+    # The previous index is kept for `restore`.
+    assert index.promote(third) == [first.name]
+    assert list(client.all) == [second.name, third.name]
+
+
+def test_an_unfilled_index_is_deleted_by_the_next_attempt(
+    index: ProfileIndex, client: Client
+) -> None:
+    first = index.ensure()
+    abandoned = index.create()
+    retried = index.create()
+    assert list(client.all) == [first.name, retried.name]
+    assert retried.name == abandoned.name
+    assert retried.uuid != abandoned.uuid
+
+
+def test_restore_moves_the_alias_back_and_forth(index: ProfileIndex, client: Client) -> None:
+    first = index.ensure()
+    second = index.create()
+    index.promote(second)
+    assert index.restore() == (second, first)
+    assert client.live == first.name
+    assert index.restore() == (first, second)
+
+
+def test_restore_needs_another_complete_index(index: ProfileIndex) -> None:
+    index.ensure()
+    index.create()
+    with pytest.raises(PipelineError, match=r"There is no other index to show: `make rebuild`"):
+        index.restore()
+
+
+def test_an_unreachable_elasticsearch_is_reported() -> None:
+    with pytest.raises(IndexUnavailableError, match=r"http://127\.0\.0\.1:9"):
+        ProfileIndex(ElasticsearchConfig("http://127.0.0.1:9")).ensure()
+
+
+def test_profiles_are_sent_in_chunks(index: ProfileIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    bodies: list[bytes] = []
+    monkeypatch.setattr(profile_index, "BULK_DOCUMENTS", 2)
+    monkeypatch.setattr(profile_index, "to_ndjson", lambda part, _: str(part.height).encode())
+    monkeypatch.setattr(profile_index, "bulk", lambda *request: bodies.append(request[-1]))
+    profiles = pl.DataFrame({"user_id": ["1", "2", "3"]})
+    index.index_profiles(IndexRef("i", "u"), profiles, 1)
+    index.index_profiles(IndexRef("i", "u"), profiles.clear(), 1)
+    assert bodies == [b"2", b"1"]

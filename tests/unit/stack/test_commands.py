@@ -1,0 +1,52 @@
+"""The commands of the native stack."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from stack.cli import main
+from stack.commands import _print_wide
+from tests.unit.stack.helpers import KEYS
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, value in {**KEYS, "STACK_HOME": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path
+
+
+def test_clean_asks_first(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    servers, data = home / "dist" / "kafka", home / "data" / "kafka"
+    servers.mkdir(parents=True)
+    data.mkdir(parents=True)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: False))
+    assert main(["clean"]) == 1
+    assert "YES=1" in capsys.readouterr().err
+    assert data.exists()
+    assert main(["clean", "--yes"]) == 0
+    assert servers.exists()
+    assert not data.exists()
+
+
+def test_an_unknown_server_has_no_logs(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["logs", "zookeeper"]) == 1
+    assert "There is no server zookeeper; there are kafka, spark-master" in capsys.readouterr().err
+
+
+def test_a_table_is_not_cut_on_a_narrow_terminal() -> None:
+    out = io.StringIO()
+    table = Table(box=None)
+    table.add_column("where", no_wrap=True)
+    table.add_row("x" * 120)
+    _print_wide(table, Console(file=out, width=40, highlight=False, soft_wrap=True))
+    assert "x" * 120 in out.getvalue()

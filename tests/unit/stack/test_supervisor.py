@@ -1,0 +1,111 @@
+"""The supervisor starts, watches and stops processes."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from stack.errors import StackError
+from stack.ports import is_free
+from stack.server import Server
+from stack.supervisor import Supervisor
+from tests.unit.stack.helpers import settings
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+WAIT = "import time; time.sleep(300)"
+START_CHILD = (
+    "import subprocess, sys; "
+    "subprocess.Popen(['sleep', '300'], process_group=0); "
+    "print('begun', flush=True); "
+)
+
+
+def server(name: str, code: str = WAIT, ready: bool = True, deadline_s: float = 20) -> Server:
+    return Server(
+        name=name,
+        command=[sys.executable, "-c", code],
+        ports=("KAFKA_PORT",),
+        ready=lambda: ready,
+        address="here",
+        deadline_s=deadline_s,
+    )
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
+    supervisor = Supervisor(settings(tmp_path, KAFKA_PORT=str(free_port())))
+    yield supervisor
+    supervisor.down(["one", "two"])
+
+
+def test_up_starts_once_and_down_stops(supervisor: Supervisor) -> None:
+    assert supervisor.up([server("one")]) == ["one"]
+    state = supervisor.state("one")
+    assert state is not None
+    assert state.memory > 0
+    assert supervisor.up([server("one")]) == []
+    again = supervisor.state("one")
+    assert again is not None
+    assert again.pid == state.pid
+    assert supervisor.down(["one", "two"]) == ["one"]
+    assert supervisor.state("one") is None
+    if psutil.pid_exists(state.pid):
+        assert psutil.Process(state.pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_down_also_ends_the_children_of_a_server(supervisor: Supervisor) -> None:
+    supervisor.up([server("one", START_CHILD + WAIT)])
+    state = supervisor.state("one")
+    assert state is not None
+    deadline = time.monotonic() + 10
+    children: list[psutil.Process] = []
+    while not children and time.monotonic() < deadline:
+        children = psutil.Process(state.pid).children()
+    assert children
+    supervisor.down(["one"])
+    assert not any(
+        child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children
+    )
+
+
+def test_a_server_that_ends_while_starting_shows_its_log(supervisor: Supervisor) -> None:
+    with pytest.raises(StackError, match=r"(?s)one ended while it was starting.*no such thing"):
+        supervisor.up([server("one", "raise SystemExit('no such thing')", ready=False)])
+
+
+def test_a_server_that_does_not_answer_is_stopped_at_its_deadline(supervisor: Supervisor) -> None:
+    with pytest.raises(StackError, match="one did not answer within 0 s"):
+        supervisor.up([server("one", ready=False, deadline_s=0.3)])
+    assert supervisor.state("one") is None
+
+
+def test_a_taken_port_is_reported_with_its_owner_and_the_next_action(tmp_path: Path) -> None:
+    with socket.socket() as owner:
+        owner.bind(("127.0.0.1", 0))
+        owner.listen()
+        port = owner.getsockname()[1]
+        assert not is_free(port)
+        supervisor = Supervisor(settings(tmp_path, KAFKA_PORT=str(port)))
+        message = rf"(?s)Port {port} \(KAFKA_PORT, for one\) is taken by .*--repick"
+        with pytest.raises(StackError, match=message):
+            supervisor.up([server("one")])
+
+
+def test_another_program_with_the_recorded_process_id_is_not_a_server(tmp_path: Path) -> None:
+    supervisor = Supervisor(settings(tmp_path))
+    (tmp_path / "run").mkdir()
+    record = f'{{"pid": {psutil.Process().pid}, "began": 12345.0}}'
+    (tmp_path / "run" / "one.json").write_text(record)
+    assert supervisor.state("one") is None
