@@ -115,7 +115,8 @@ def test_an_ingestion_prints_its_counts_and_writes_its_report(
     assert printed[4] == f"Report: {settings.reports}/ingest-latest.json. Next: make process"
     assert list(report(settings, "ingest-latest.json")) == [
         "file", "source", "read", "accepted", "dead_lettered", "duplicates", "already_ingested",
-        "already_ingested_at", "completed_line", "reasons", "seconds", "events_per_second",
+        "already_ingested_at", "completed_line", "reasons", "normalised", "seconds",
+        "events_per_second",
         "stages", "peak_memory_mb",
     ]  # fmt: skip
     assert len(broker.topics["raw_events"]) == 19

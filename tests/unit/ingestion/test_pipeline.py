@@ -13,7 +13,8 @@ import pytest
 
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.ingestion.inputs import CsvInput, FileInput, StreamInput
-from customer_profiles.ingestion.pipeline import DEFAULTS, Options, ingest
+from customer_profiles.ingestion.options import DEFAULTS, Options
+from customer_profiles.ingestion.pipeline import ingest
 from customer_profiles.ingestion.report import IngestReport
 from customer_profiles.ingestion.sources import Source, identify_source
 from tests.support import HEADER, line

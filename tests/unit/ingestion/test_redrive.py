@@ -53,6 +53,11 @@ def _with(content: DeadLetter, columns: tuple[str, ...]) -> DeadLetter:
     )
 
 
+def _with_reason(place: str, text: str, reason: str) -> StoredDeadLetter:
+    content = DeadLetter("f.csv", 1, [reason], text, list(COLUMNS))
+    return StoredDeadLetter(place, datetime(2026, 11, 23, tzinfo=UTC), content, replayed=False)
+
+
 LETTERS = [
     letter("0/0", line(user_session="")),
     letter("0/1", line(price="free", user_session="")),
@@ -145,6 +150,72 @@ def test_every_letter_that_is_selected_ends_in_one_place() -> None:
         1,
     )
     assert report.reasons == {"price_invalid": 1}
+
+
+def exported(letters: list[StoredDeadLetter], path: Path) -> list[tuple[str, dict[str, str]]]:
+    export_dead_letters(letters, path)
+    return read_corrections(path)
+
+
+UNMENDED = [
+    letter("0/0", line(user_session="")),
+    letter("0/1", line(brand='"apple')),
+    letter("0/2", line(brand="x" * 70_000)),
+    letter("0/3", line(user_id="8")),
+    letter("0/4", line() + ",more"),
+    letter("0/5", ",".join(COLUMNS)),
+    _with_reason("0/6", line(brand="l'or\\xe9al"), "not_utf8"),
+]
+
+
+def test_an_export_that_was_not_corrected_stays_rejected_for_its_reasons(tmp_path: Path) -> None:
+    plan = plan_corrections(UNMENDED, exported(UNMENDED, tmp_path / "letters.csv"))
+    assert not plan.corrected
+    assert plan.report.still_rejected == len(UNMENDED)
+    assert plan.report.reasons == {
+        "user_session_missing": 1,
+        "bad_quotes": 1,
+        "line_too_long": 1,
+        "old_rule": 1,
+        "wrong_field_count": 1,
+        "repeated_header": 1,
+        "not_utf8": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("number", "changes", "reasons"),
+    [
+        (2, {"price": "1.00"}, {"line_too_long": 1}),
+        (2, {"brand": "x"}, {}),
+        (6, {"price": "1.00"}, {"not_utf8": 1}),
+        (6, {"brand": "l'oréal"}, {}),
+        (6, {"brand": ""}, {}),
+        (3, {"price": ".99"}, {}),
+    ],
+)
+def test_a_correction_has_to_mend_what_was_wrong(
+    tmp_path: Path, number: int, changes: dict[str, str], reasons: dict[str, int]
+) -> None:
+    (row,) = exported([UNMENDED[number]], tmp_path / "letters.csv")
+    plan = plan_corrections(UNMENDED, [(row[0], {**row[1], **changes})])
+    assert plan.report.reasons == reasons
+    assert len(plan.corrected) == (not reasons)
+
+
+def test_a_letter_keeps_the_separator_of_its_source() -> None:
+    text = line(user_session="").replace(",", ";")
+    content = DeadLetter("f.csv", 1, ["user_session_missing"], text, list(COLUMNS), separator=";")
+    stored = StoredDeadLetter(
+        "0/0",
+        datetime(2026, 11, 23, tzinfo=UTC),
+        DeadLetter.from_json(content.to_json()),
+        replayed=False,
+    )
+    plan = plan_selection([stored], Selection())
+    assert plan.report.reasons == {"user_session_missing": 1}
+    mended_row = {**mended(), "user_session": "a"}
+    assert len(plan_corrections([stored], [("0/0", mended_row)]).corrected) == 1
 
 
 def test_all_letters_of_a_reason_are_checked_by_the_rules_of_today() -> None:

@@ -1,8 +1,18 @@
-"""`python -m customer_profiles.ingestion`."""
+"""`python -m customer_profiles.ingestion`: see `customer_profiles.ingestion.cli`."""
+
+from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
-from customer_profiles.ingestion.cli import main
+from customer_profiles.common.launch import launch
+
+
+def _load() -> Callable[[], int]:
+    from customer_profiles.ingestion.cli import main  # noqa: PLC0415
+
+    return main
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(launch(_load))

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from customer_profiles.common.errors import PipelineError
-from customer_profiles.ingestion.inputs import ByteStream, CsvInput
+from customer_profiles.ingestion.containers import ByteStream
+from customer_profiles.ingestion.inputs import CsvInput
 
 DIGEST_READ_BYTES = 4 * 1024 * 1024
 
@@ -82,8 +83,8 @@ def prefix_digests(csv_input: CsvInput, ends: Sequence[int]) -> Iterator[tuple[i
             yield end, digest.copy().hexdigest()
 
 
-def read_full(label: str, stream: ByteStream, size: int) -> bytes:
-    """Read `size` bytes, and fewer only at the end of the stream.
+def read_full(label: str, stream: ByteStream, size: int, until: bytes = b"") -> bytes:
+    """Read `size` bytes, and fewer only at the end of the stream or once `until` occurs.
 
     A single `read` of a pipe or a compressed file may return less before the end.
 
@@ -91,6 +92,7 @@ def read_full(label: str, stream: ByteStream, size: int) -> bytes:
         label: the input's name in the error.
         stream: the open input.
         size: how many bytes to read.
+        until: what ends the reading early, such as a line feed.
 
     Raises:
         PipelineError: the stream cannot be read to its end.
@@ -100,6 +102,8 @@ def read_full(label: str, stream: ByteStream, size: int) -> bytes:
         while size and (data := stream.read(size)):
             pieces.append(data)
             size -= len(data)
+            if until and until in data:
+                break
     except OSError as error:
         raise PipelineError(
             f"{label} cannot be read to its end: {error}. Is it cut short?"

@@ -48,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     ingest = commands.add_parser("ingest", help="send CSV events to Kafka, exactly once")
     ingest.add_argument(
-        "file", help="CSV file with events, plain, .gz or .zst; - reads standard input"
+        "file", help="CSV file with events, plain or compressed; - reads standard input"
     )
     commands.add_parser("setup", help="create the topics that are missing")
     _add_simulate_options(

@@ -20,7 +20,8 @@ from customer_profiles.common.progress import ProgressDisplay
 from customer_profiles.ingestion import render
 from customer_profiles.ingestion.header import check_header
 from customer_profiles.ingestion.inputs import CsvInput, FileInput, StreamInput
-from customer_profiles.ingestion.pipeline import Options, ingest
+from customer_profiles.ingestion.options import Options
+from customer_profiles.ingestion.pipeline import ingest
 from customer_profiles.ingestion.report import IngestReport
 from customer_profiles.ingestion.settings import Settings
 from customer_profiles.ingestion.simulate import SOURCE, SimulationProgress, simulate
@@ -63,8 +64,8 @@ def run_setup(settings: Settings, console: Console) -> int:
 
 def run_ingest(file: str, settings: Settings, console: Console) -> int:
     """Ingest a file, or standard input if `file` is `-`, and write `ingest-latest.json`."""
-    csv_input = _open_input(file)
-    check_header(csv_input)
+    csv_input = _open_input(file, settings.strict)
+    check_header(csv_input, settings.strict)
     ensure_topics(settings.kafka)
     source, publisher = acquire_source(
         csv_input, settings.kafka, settings.kafka_client, _log_open_transaction
@@ -74,7 +75,12 @@ def run_ingest(file: str, settings: Settings, console: Console) -> int:
     )
     if settings.reingest:
         source = Source(source.name, None)
-    options = Options(settings.max_rejected_share, settings.keep_duplicates, settings.block_bytes)
+    options = Options(
+        settings.max_rejected_share,
+        settings.keep_duplicates,
+        settings.block_bytes,
+        settings.strict,
+    )
     with ProgressDisplay(console, "bytes", log_every_s=LOG_EVERY_S) as display:
 
         def on_batch(report: IngestReport, end: int) -> None:
@@ -98,10 +104,10 @@ def run_ingest(file: str, settings: Settings, console: Console) -> int:
     return 0
 
 
-def _open_input(file: str) -> CsvInput:
+def _open_input(file: str, strict: bool) -> CsvInput:
     if file == "-":
-        return StreamInput(cast("BufferedReader", sys.stdin.buffer))
-    return FileInput(Path(file))
+        return StreamInput(cast("BufferedReader", sys.stdin.buffer), strict)
+    return FileInput(Path(file), strict)
 
 
 def _log_open_transaction() -> None:
@@ -114,8 +120,8 @@ def _log_open_transaction() -> None:
 
 def run_simulate(path: Path, pace: Pace, settings: Settings, console: Console) -> int:
     """Send a file's events as if they happened now, until its end, `pace.seconds` or Ctrl-C."""
-    csv_input = FileInput(path)
-    check_header(csv_input)
+    csv_input = FileInput(path, settings.strict)
+    check_header(csv_input, settings.strict)
     ensure_topics(settings.kafka)
     stop = threading.Event()
     # Ctrl-C ends the simulation after the current transaction, which takes a fifth of a second.
@@ -140,7 +146,13 @@ def run_simulate(path: Path, pace: Pace, settings: Settings, console: Console) -
 
         try:
             progress = simulate(
-                csv_input, publisher, on_tick, stop, speed=pace.speed, rate=pace.rate
+                csv_input,
+                publisher,
+                on_tick,
+                stop,
+                speed=pace.speed,
+                rate=pace.rate,
+                strict=settings.strict,
             )
         finally:
             publisher.close()

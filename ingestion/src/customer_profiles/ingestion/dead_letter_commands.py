@@ -74,7 +74,11 @@ def run_redrive(
     # Acquired before anything is read, so that no other redrive sends the same events meanwhile.
     publisher = create_publisher(settings.kafka_client, config, SOURCE) if apply else None
     letters = read_dead_letters(config, wait_for_open_transactions=apply)
-    plan = plan_corrections(letters, rows) if corrected_path else plan_selection(letters, selection)
+    plan = (
+        plan_corrections(letters, rows, settings.strict)
+        if corrected_path
+        else plan_selection(letters, selection, settings.strict)
+    )
     present: Iterable[bytes | None] = ()
     if plan.corrected:
         events = read_topic(config, RAW_EVENTS, wait_for_open_transactions=apply)

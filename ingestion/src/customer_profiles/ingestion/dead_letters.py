@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.contracts import COLUMNS, DEAD_LETTERS, REPLAYED, DeadLetter, Reason, Topic
-from customer_profiles.ingestion.validate import split_line
+from customer_profiles.ingestion.lines import split_line
 from customer_profiles.kafka.config import KafkaConfig
 from customer_profiles.kafka.reader import read_topic
 
@@ -132,7 +132,7 @@ def split_values(letter: DeadLetter) -> dict[str, str]:
     """Return the nine values of a rejected line, or none if the line cannot be split."""
     if letter.columns is None:
         return {}
-    values = split_line(letter.text, letter.columns)
+    values = split_line(letter.text, letter.columns, letter.separator)
     if isinstance(values, Reason):
         return {}
     return {column: values[column] for column in COLUMNS if column in values}
@@ -196,7 +196,7 @@ def read_corrections(path: Path) -> list[tuple[str, dict[str, str]]]:
                 (row["letter"] or "", {column: row[column] or "" for column in COLUMNS})
                 for row in reader
             ]
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise PipelineError(
             f"{path} cannot be read: {error}.\n"
             "Name the corrected CSV: make redrive CORRECTED=letters.csv"

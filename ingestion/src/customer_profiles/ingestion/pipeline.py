@@ -5,40 +5,26 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
 
 from customer_profiles.common.clock import now_utc
-from customer_profiles.common.defaults import BLOCK_MB, MAX_REJECTED_PERCENT
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.contracts import DEAD_LETTERS, PROGRESS, RAW_EVENTS, DeadLetter
 from customer_profiles.ingestion.inputs import CsvInput
+from customer_profiles.ingestion.lines import printable
+from customer_profiles.ingestion.options import DEFAULTS, Options
 from customer_profiles.ingestion.prefetch import prefetch
 from customer_profiles.ingestion.prepare import Batch, prepare_batches
 from customer_profiles.ingestion.progress import Progress
+from customer_profiles.ingestion.remedies import remedy_of
 from customer_profiles.ingestion.report import IngestReport, StageTimes
 from customer_profiles.ingestion.sources import Source
 from customer_profiles.kafka.producer import Publisher
 
 PREFETCHED_BATCHES = 2
 """One batch in reserve evens out preparing and sending. More would only take memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How an ingestion treats rejected rows, duplicates and memory."""
-
-    max_rejected_share: float = MAX_REJECTED_PERCENT / 100
-    """The share of rejected rows above which the run stops before it sends more."""
-    keep_duplicates: bool = False
-    """Send exact repeats, too. Profiles count each event once all the same."""
-    block_bytes: int = round(BLOCK_MB * 1024 * 1024)
-    """Bytes of text in one transaction."""
-
-
-DEFAULTS = Options()
 
 
 def ingest(
@@ -69,11 +55,9 @@ def ingest(
     started = time.perf_counter()
     report = IngestReport(file=csv_input.label, source=source.name)
     totals = _resume(source, report)
-    reasons: Counter[str] = Counter()
+    reasons, normalised = Counter[str](), Counter[str]()
     stage_times = StageTimes()
-    batches = prepare_batches(
-        csv_input, source, stage_times, options.block_bytes, options.keep_duplicates
-    )
+    batches = prepare_batches(csv_input, source, stage_times, options)
     # The next batches are prepared while Kafka takes the current one.
     with prefetch(batches, PREFETCHED_BATCHES) as ready:
         for batch in ready:
@@ -83,10 +67,12 @@ def ingest(
             progress = _progress(source, batch, totals, clock())
             _send(publisher, batch, progress, stage_times)
             report.add(batch.counts)
+            normalised.update(batch.normalised)
             if batch.completes_cut_line:
                 report.completed_line = batch.first_row
             on_batch(report, batch.block.end)
     report.reasons = dict(reasons.most_common())
+    report.normalised = {str(kind): count for kind, count in normalised.most_common()}
     report.finish(time.perf_counter() - started, stage_times)
     return report
 
@@ -125,12 +111,13 @@ def _check_rejected(
     if totals["dead_lettered"] <= max_rejected_share * totals["read"]:
         return
     counted = "\n".join(f"  {count:>9,}  {reason}" for reason, count in reasons.most_common())
-    example = DeadLetter.from_json(batch.dead_letters[0]).text[:200] if batch.dead_letters else ""
+    example = DeadLetter.from_json(batch.dead_letters[0]).text if batch.dead_letters else ""
+    remedy = remedy_of(reasons.most_common(1)[0][0]) if reasons else ""
     raise PipelineError(
         f"{totals['dead_lettered']:,} of the first {totals['read']:,} rows would be rejected, "
         f"more than {100 * max_rejected_share:.4g} %; "
         "the run has stopped and these rows were not sent.\n"
-        f"{counted}\nFor example: {example}\n"
+        f"{counted}\nFor example: {printable(example)}\n{remedy}"
         "Correct the file, or accept more rejected rows: MAX_REJECTED_PERCENT=100 accepts all of "
         "them, and they become dead letters."
     )

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from customer_profiles.contracts import DeadLetter
+from customer_profiles.contracts import DeadLetter, Leniency
 from customer_profiles.ingestion.blocks import Block, read_blocks
 from customer_profiles.ingestion.deduplicate import Deduplicator
-from customer_profiles.ingestion.header import Header, parse_header
+from customer_profiles.ingestion.header import parse_header
 from customer_profiles.ingestion.inputs import CsvInput
 from customer_profiles.ingestion.messages import encode
+from customer_profiles.ingestion.options import Options
 from customer_profiles.ingestion.report import StageTimes
 from customer_profiles.ingestion.sources import Source
-from customer_profiles.ingestion.validate import validate
+from customer_profiles.ingestion.validate import ValidatedBlock, validate
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +38,15 @@ class Batch:
     """Dead letters of the rejected rows: JSON."""
     reasons: Counter[str]
     """How often each reason for rejection occurs."""
+    normalised: Counter[str]
+    """How many values of accepted rows were rewritten, by `contracts.Leniency`."""
 
 
 def prepare_batches(
     csv_input: CsvInput,
     source: Source,
     stage_times: StageTimes,
-    block_bytes: int,
-    keep_duplicates: bool,
+    options: Options,
 ) -> Iterator[Batch]:
     """Yield new blocks, validated. Blocks already ingested only seed the deduplicator.
 
@@ -52,22 +54,21 @@ def prepare_batches(
         csv_input: the input, which is read here for the last time.
         source: the source of the input, with the progress of earlier runs.
         stage_times: the stages `read`, `validate`, `deduplicate` and `encode` are timed here.
-        block_bytes: bytes of text in one batch.
-        keep_duplicates: send exact repeats, too.
+        options: how large a batch is, and how rows are judged.
 
     Raises:
         PipelineError: the input is empty, lacks a column or cannot be read to its end.
     """
     preparer: _Preparer | None = None
-    blocks = read_blocks(csv_input, block_bytes)
+    blocks = read_blocks(csv_input, options.block_bytes)
     while True:
         with stage_times.timed("read"):
             block = next(blocks, None)
         if block is None:
             break
         if preparer is None:
-            header = parse_header(csv_input.label, block.data)
-            preparer = _Preparer(header, source, stage_times, keep_duplicates)
+            reader = _RowReader(csv_input, block.data, source.name, options.strict)
+            preparer = _Preparer(reader, source, stage_times, options.keep_duplicates)
         batch = preparer.prepare(block)
         if batch:
             yield batch
@@ -76,18 +77,50 @@ def prepare_batches(
         parse_header(csv_input.label, b"")
 
 
+class _RowReader:
+    """Validates the rows of one input, by the columns and the separator of its header."""
+
+    def __init__(self, csv_input: CsvInput, start: bytes, source: str, strict: bool) -> None:
+        self.header = parse_header(csv_input.label, start, strict)
+        self._source, self._strict = source, strict
+        self._conversions = [*csv_input.converted]
+        if self.header.separator != ",":
+            self._conversions.append(Leniency.SEPARATOR)
+
+    def validate(self, data: bytes, first_row: int) -> ValidatedBlock:
+        """Judge the rows of some whole lines, the first of which has the number `first_row`."""
+        block = validate(
+            data,
+            self.header.columns,
+            self._source,
+            first_row,
+            separator=self.header.separator,
+            strict=self._strict,
+        )
+        if block.accepted.height:
+            block.normalised.update(dict.fromkeys(self._conversions, block.accepted.height))
+        return block
+
+    def dead_letters(self, rejected: pl.DataFrame) -> list[str]:
+        """Encode rejected rows as dead letters."""
+        columns, separator = list(self.header.columns), self.header.separator
+        return [
+            DeadLetter(self._source, columns=columns, separator=separator, **row).to_json()
+            for row in rejected.iter_rows(named=True)
+        ]
+
+
 class _Preparer:
     """Turns the consecutive blocks of a source into batches."""
 
     def __init__(
-        self, header: Header, source: Source, stage_times: StageTimes, keep_duplicates: bool
+        self, reader: _RowReader, source: Source, stage_times: StageTimes, keep_duplicates: bool
     ) -> None:
-        self._columns = header.columns
-        self._source = source.name
+        self._reader = reader
         self._ingested_end = source.progress.end if source.progress else 0
         self._stage_times = stage_times
         self._deduplicator = None if keep_duplicates else Deduplicator()
-        self._position = header.size
+        self._position = reader.header.size
         self._row = 1
 
     def prepare(self, block: Block) -> Batch | None:
@@ -111,21 +144,21 @@ class _Preparer:
     def _seed(self, ingested: bytes) -> None:
         """Count rows that were ingested before, and remember their events."""
         with self._stage_times.timed("validate"):
-            validated = validate(ingested, self._columns, self._source, self._row)
+            validated = self._reader.validate(ingested, self._row)
         self._row += validated.read
         if self._deduplicator:
             self._deduplicator.drop_duplicates(validated.accepted)
 
     def _to_batch(self, block: Block, new: bytes, completes_cut_line: bool) -> Batch:
         with self._stage_times.timed("validate"):
-            validated = validate(new, self._columns, self._source, self._row)
+            validated = self._reader.validate(new, self._row)
         events = validated.accepted
         if self._deduplicator:
             with self._stage_times.timed("deduplicate"):
                 events = self._deduplicator.drop_duplicates(events)
         with self._stage_times.timed("encode"):
             values = encode(events)
-            dead_letters = self._dead_letters(validated.rejected)
+            dead_letters = self._reader.dead_letters(validated.rejected)
         self._stage_times.rows += validated.read
         first_row = self._row
         self._row += validated.read
@@ -144,14 +177,8 @@ class _Preparer:
             values=values,
             dead_letters=dead_letters,
             reasons=Counter(reasons.to_list()),
+            normalised=validated.normalised,
         )
-
-    def _dead_letters(self, rejected: pl.DataFrame) -> list[str]:
-        columns = list(self._columns)
-        return [
-            DeadLetter(self._source, columns=columns, **row).to_json()
-            for row in rejected.iter_rows(named=True)
-        ]
 
 
 def _split_at(block: Block, position: int, ingested_end: int) -> tuple[bytes, bytes]:

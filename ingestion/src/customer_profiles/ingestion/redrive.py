@@ -16,26 +16,19 @@ from customer_profiles.contracts import (
     RAW_EVENTS,
     REPLAYED,
     SCHEMA_VERSION,
-    Reason,
     category_root,
-    check,
     encode,
     event_id,
 )
+from customer_profiles.ingestion.corrections import Reasons, Values, check_correction, check_text
 from customer_profiles.ingestion.dead_letters import Selection, StoredDeadLetter
 from customer_profiles.ingestion.report import RedriveReport
-from customer_profiles.ingestion.validate import check_line
 from customer_profiles.kafka.producer import Publisher
 
 SOURCE = "dead letters"
 """The source that a redrive acquires, so that only one redrive runs at a time."""
 CHUNK = 10_000
 """Dead letters in one transaction."""
-NOT_A_ROW = "not_a_row"
-"""The reason of a message that is not a line of a source. Its publisher has to send it again."""
-
-Values = dict[str, str | None]
-Reasons = Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +52,33 @@ class RedrivePlan:
     report: RedriveReport
 
 
-def plan_selection(letters: Iterable[StoredDeadLetter], selection: Selection) -> RedrivePlan:
+def plan_selection(
+    letters: Iterable[StoredDeadLetter], selection: Selection, strict: bool = False
+) -> RedrivePlan:
     """Check the original text of selected dead letters by the current rules.
 
     Args:
         letters: all dead letters.
         selection: which of them to check.
+        strict: accept only what `contracts.check` accepts as it stands.
     """
     selected = [letter for letter in letters if selection.matches(letter)]
-    return _plan(((letter, *_check_text(letter)) for letter in selected), unknown=0)
+    return _plan(((letter, *check_text(letter, strict)) for letter in selected), unknown=0)
 
 
 def plan_corrections(
-    letters: Iterable[StoredDeadLetter], rows: Sequence[tuple[str, dict[str, str]]]
+    letters: Iterable[StoredDeadLetter],
+    rows: Sequence[tuple[str, dict[str, str]]],
+    strict: bool = False,
 ) -> RedrivePlan:
     """Check the corrected values of dead letters.
+
+    A row with the values of its export was not corrected, so it keeps its reasons.
 
     Args:
         letters: all dead letters.
         rows: dead-letter id and the nine values, as `read_corrections` returns them.
+        strict: accept only what `contracts.check` accepts as it stands.
     """
     by_id = {letter.dead_letter_id: letter for letter in letters}
     checked: list[tuple[StoredDeadLetter, Values, Reasons]] = []
@@ -87,18 +88,8 @@ def plan_corrections(
         if letter is None:
             unknown += 1
         else:
-            checked.append((letter, *check(values)))
+            checked.append((letter, *check_correction(letter, values, strict)))
     return _plan(checked, unknown)
-
-
-def _check_text(letter: StoredDeadLetter) -> tuple[Values, Reasons]:
-    content = letter.content
-    if content.columns is None:
-        return {}, [NOT_A_ROW]
-    if Reason.NOT_UTF8 in content.reasons:
-        # The text holds escapes in place of the original bytes, so it is not what the source had.
-        return {}, [Reason.NOT_UTF8]
-    return check_line(content.text.encode(), content.columns)
 
 
 def _plan(checked: Iterable[tuple[StoredDeadLetter, Values, Reasons]], unknown: int) -> RedrivePlan:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from customer_profiles.ingestion.lines import printable
+from customer_profiles.ingestion.remedies import remedy_of
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from customer_profiles.ingestion.simulate import SimulationProgress
     from customer_profiles.ingestion.sources import Source
 
+NOT_UTF8 = "not_utf8"
 EXAMPLE_LENGTH = 160
 """Characters of a rejected line that are printed."""
 
@@ -62,6 +66,11 @@ def print_ingest_report(report: IngestReport, path: Path, console: Console) -> N
                 "run; now it is whole",
             )
         _print_counts(report.reasons, console)
+        if NOT_UTF8 in report.reasons:
+            _print(console, f"  {remedy_of(NOT_UTF8).rstrip()}")
+        if report.normalised:
+            _print(console, "Read as they were meant; STRICT=1 rejects them:")
+            _print_counts(report.normalised, console)
     _print(console, f"Report: {path}. Next: make process")
 
 
@@ -94,7 +103,7 @@ def print_overview(overview: Overview, console: Console) -> None:
         detail = f" ({letter.detail})" if letter.detail else ""
         place = f"{letter.source} row {letter.source_row:,}{detail}:"
         _print(console, f"             {place}", style="dim")
-        _print(console, f"             {letter.text[:EXAMPLE_LENGTH]}", style="dim")
+        _print(console, f"             {printable(letter.text, EXAMPLE_LENGTH)}", style="dim")
     _print(console, "\nSource", style="bold")
     _print_counts(dict(overview.by_source.most_common()), console)
     _print(console, "\nDay", style="bold")

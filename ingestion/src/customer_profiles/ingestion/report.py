@@ -47,6 +47,8 @@ class IngestReport:
     completed_line: int | None = None
     """Number of the row that the previous run read as a cut last line and this run read whole."""
     reasons: dict[str, int] = field(default_factory=dict)
+    normalised: dict[str, int] = field(default_factory=dict)
+    """How many values of accepted rows were rewritten, by `contracts.Leniency`."""
     seconds: float = 0.0
     events_per_second: float = 0.0
     stages: dict[str, dict[str, float]] = field(default_factory=dict)

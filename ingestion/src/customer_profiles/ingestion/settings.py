@@ -33,6 +33,11 @@ class Settings(KafkaSettings, ReportSettings, LogSettings):
         validation_alias="REINGEST",
         description="Send a source again from its beginning, even if it was ingested before.",
     )
+    strict: Flag = Field(
+        False,
+        validation_alias="STRICT",
+        description="Reject values in foreign forms, which are otherwise read and counted.",
+    )
     block_mb: BlockMb = Field(
         defaults.BLOCK_MB,
         validation_alias="BLOCK_MB",

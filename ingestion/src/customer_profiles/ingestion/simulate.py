@@ -49,6 +49,7 @@ def simulate(
     *,
     speed: float = 1.0,
     rate: float | None = None,
+    strict: bool = False,
     clock: Callable[[], datetime] = now_utc,
 ) -> SimulationProgress:
     """Send the events of an input, each with the time at which it is sent.
@@ -62,6 +63,7 @@ def simulate(
         stop: ends the simulation after the current transaction.
         speed: how many times faster than in the file the events happen.
         rate: events per second, evenly spread, in place of `speed`.
+        strict: accept only what `contracts.check` accepts as it stands.
         clock: returns the current time.
 
     Raises:
@@ -69,7 +71,7 @@ def simulate(
     """
     progress = SimulationProgress()
     started = time.monotonic()
-    for events, due in _schedule(csv_input, progress, speed, rate):
+    for events, due in _schedule(csv_input, progress, speed, rate, strict):
         sent = 0
         while sent < events.height and not stop.is_set():
             elapsed = time.monotonic() - started
@@ -101,7 +103,11 @@ def _send(events: pl.DataFrame, publisher: Publisher, now: datetime) -> None:
 
 
 def _schedule(
-    csv_input: CsvInput, progress: SimulationProgress, speed: float, rate: float | None
+    csv_input: CsvInput,
+    progress: SimulationProgress,
+    speed: float,
+    rate: float | None,
+    strict: bool,
 ) -> Iterator[tuple[pl.DataFrame, DueTimes]]:
     """Yield the valid events of each block and when they are due; count rejected rows."""
     header: Header | None = None
@@ -110,9 +116,11 @@ def _schedule(
     for block in read_blocks(csv_input, BLOCK_BYTES):
         data = block.data
         if header is None:
-            header = parse_header(csv_input.label, data)
+            header = parse_header(csv_input.label, data, strict)
             data = data[header.size :]
-        validated = validate(data, header.columns, SOURCE, row)
+        validated = validate(
+            data, header.columns, SOURCE, row, separator=header.separator, strict=strict
+        )
         row += validated.read
         progress.rejected += validated.rejected.height
         events = validated.accepted

@@ -1,33 +1,30 @@
 """Judge rows: a block of CSV lines becomes events and rejected rows. No Kafka and no files here.
 
-`contracts.rules.check` is the reference. This module recognises rows that are already canonical by
+`contracts.check_row` is the reference. This module recognises rows that are already canonical by
 whole columns, with patterns from `contracts.rules`. It passes every other row to the reference, one
 at a time. The two therefore always agree, and a clean file costs no Python per row.
 """
 
 from __future__ import annotations
 
-import csv
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from customer_profiles.contracts import (
-    COLUMNS,
-    EVENT_TYPES,
-    Reason,
-    check,
-)
+from customer_profiles.contracts import COLUMNS, EVENT_TYPES, OPTIONAL_FIELDS, Leniency
+from customer_profiles.contracts.leniency import NULL_WORDS
 from customer_profiles.contracts.rules import (
-    MAX_LINE_BYTES,
     PLAIN_INTEGER,
     PLAIN_PRICE,
     PLAIN_TEXT,
     PLAIN_TIME,
 )
+from customer_profiles.ingestion.lines import check_line
 from customer_profiles.ingestion.messages import to_messages
+from customer_profiles.ingestion.structure import NumberedLine, is_regular, separate_irregular
 
 REJECTED_SCHEMA: dict[str, Any] = {
     "source_row": pl.Int64,
@@ -35,12 +32,8 @@ REJECTED_SCHEMA: dict[str, Any] = {
     "text": pl.String,
 }
 
+_OPTIONAL_COLUMNS = tuple(name for name in COLUMNS if name in OPTIONAL_FIELDS)
 _CHECKED_SCHEMA: dict[str, Any] = {"source_row": pl.Int64, **dict.fromkeys(COLUMNS, pl.String)}
-_NOT_STRUCTURE = bytes(set(range(256)) - set(b',\n"'))
-"""Every byte except commas, line feeds and quotes."""
-
-NumberedLine = tuple[int, bytes]
-"""Row number and line, without its line feed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,35 +45,43 @@ class ValidatedBlock:
     """The fields of a message (`contracts.MESSAGE_FIELDS`), in the order of the rows."""
     rejected: pl.DataFrame
     """Columns as in `REJECTED_SCHEMA`; `text` is the original line."""
+    normalised: Counter[str]
+    """How many values of accepted rows were rewritten, by `contracts.Leniency`."""
 
 
-def validate(data: bytes, columns: Sequence[str], source: str, first_row: int) -> ValidatedBlock:
+def validate(
+    data: bytes,
+    columns: Sequence[str],
+    source: str,
+    first_row: int,
+    *,
+    separator: str = ",",
+    strict: bool = False,
+) -> ValidatedBlock:
     """Judge every row of some whole lines.
 
     A value may be quoted but holds no line break, so a stray quote spoils one row only.
 
     Args:
         data: lines of CSV without a header, UTF-8. Blank lines do not count as rows.
-        columns: the names of the fields in order, among them all of `contracts.COLUMNS`.
+        columns: the names of the fields in order, among them `contracts.COLUMNS`. A column that
+            may be null may be absent.
         source: value of the message field `source`.
         first_row: number of the first row, for the message field `source_row`.
+        separator: the character between two fields.
+        strict: accept only values that `contracts.check` accepts as they stand.
+
+    Raises:
+        PipelineError: a line is a header whose columns are in another order.
     """
     if not data.endswith(b"\n"):
         data += b"\n"
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n")
-    row_count = data.count(b"\n")
-    irregular: list[NumberedLine] = []
-    if _is_regular(data, row_count, len(columns)):
-        table = _split_columns(data, columns).with_row_index("source_row", first_row)
-    else:
-        regular, numbers, irregular = _separate_irregular(data, len(columns), first_row)
-        row_count = len(numbers) + len(irregular)
-        data = b"".join(line + b"\n" for line in regular)
-        row_numbers = pl.Series("source_row", numbers, pl.Int64)
-        table = _split_columns(data, columns).insert_column(0, row_numbers)
-    table = table.with_columns(pl.col("source_row").cast(pl.Int64))
-    is_canonical = table.select(_is_canonical()).to_series()
+    table, data, irregular = _split_rows(data, columns, separator, first_row)
+    row_count = table.height + len(irregular)
+    table, null_words = (table, None) if strict else _drop_null_words(table)
+    is_canonical = table.select(_is_canonical(strict)).to_series()
     if not is_canonical.all():
         lines = data.split(b"\n")
         indices = (~is_canonical).arg_true().to_list()
@@ -88,111 +89,70 @@ def validate(data: bytes, columns: Sequence[str], source: str, first_row: int) -
         irregular += zip(row_numbers.to_list(), (lines[i] for i in indices), strict=True)
         table = table.filter(is_canonical)
     table = table.with_columns(_contract_time())
-    accepted, rejected = _check_one_by_one(sorted(irregular), columns)
+    accepted, rejected, normalised = _check_one_by_one(
+        sorted(irregular), columns, separator, strict
+    )
+    if null_words is not None:
+        normalised[Leniency.NULL_WORD] += int(null_words.filter(is_canonical).sum())
     if accepted.height:
         table = pl.concat([table, accepted]).sort("source_row")
-    return ValidatedBlock(row_count, to_messages(table, source), rejected)
+    if absent := len(set(COLUMNS) - set(columns)):
+        normalised[Leniency.MISSING_COLUMN] = absent * table.height
+    return ValidatedBlock(row_count, to_messages(table, source), rejected, +normalised)
 
 
-def check_line(line: bytes, columns: Sequence[str]) -> tuple[dict[str, str | None], list[Reason]]:
-    """Judge one line by the reference.
-
-    Args:
-        line: a CSV line without its line feed.
-        columns: the names of its fields in order.
-
-    Returns:
-        The values and the reasons for rejection, as `contracts.check` returns them.
-    """
-    try:
-        text = line.decode()
-    except UnicodeDecodeError:
-        return {}, [Reason.NOT_UTF8]
-    if len(line) > MAX_LINE_BYTES:
-        return {}, [Reason.LINE_TOO_LONG]
-    values = split_line(text, columns)
-    return ({}, [values]) if isinstance(values, Reason) else check(values)
-
-
-def split_line(text: str, columns: Sequence[str]) -> dict[str, str] | Reason:
-    """Return the value of each column of one line, or the reason why the line cannot be split."""
-    try:
-        fields = next(csv.reader([text], strict=True), [])
-    except csv.Error:
-        return Reason.BAD_QUOTES
-    if len(fields) != len(columns):
-        return Reason.WRONG_FIELD_COUNT
-    return dict(zip(columns, fields, strict=True))
-
-
-def _is_regular(data: bytes, lines: int, fields: int) -> bool:
-    """Return whether every line is UTF-8, short enough, unquoted and has one field per column."""
-    if data.translate(None, _NOT_STRUCTURE) != (b"," * (fields - 1) + b"\n") * lines:
-        return False
-    if not data.isascii():
-        try:
-            data.decode()
-        except UnicodeDecodeError:
-            return False
-    # Any line above the limit covers a whole window of half the limit, without a line feed in it.
-    window = MAX_LINE_BYTES // 2
-    return all(
-        data.find(b"\n", start, start + window) >= 0 for start in range(0, len(data), window)
-    )
-
-
-def _separate_irregular(
-    data: bytes, fields: int, first_row: int
-) -> tuple[list[bytes], list[int], list[NumberedLine]]:
-    """Separate regular lines from the others and drop blank lines.
+def _split_rows(
+    data: bytes, columns: Sequence[str], separator: str, first_row: int
+) -> tuple[pl.DataFrame, bytes, list[NumberedLine]]:
+    """Split whole lines into columns.
 
     Returns:
-        Regular lines, their row numbers, and the irregular lines with their numbers.
+        The regular lines as `source_row` and the nine columns, the same lines as bytes, and the
+        irregular lines with their numbers.
     """
-    regular: list[bytes] = []
-    numbers: list[int] = []
-    irregular: list[NumberedLine] = []
-    row = first_row
-    ascii_only = data.isascii()
-    for raw_line in data.split(b"\n"):
-        line = raw_line.rstrip(b"\r")
-        if (
-            line.count(b",") == fields - 1
-            and b'"' not in line
-            and len(line) <= MAX_LINE_BYTES
-            and (ascii_only or _is_utf8(line))
-        ):
-            regular.append(line)
-            numbers.append(row)
-        elif not line.decode(errors="replace").replace("\ufeff", "").strip():
-            continue
-        else:
-            irregular.append((row, line))
-        row += 1
-    return regular, numbers, irregular
+    mark = separator.encode()
+    if is_regular(data, data.count(b"\n"), len(columns), mark):
+        table = _split_columns(data, columns, separator).with_row_index("source_row", first_row)
+        return table.with_columns(pl.col("source_row").cast(pl.Int64)), data, []
+    regular, numbers, irregular = separate_irregular(data, len(columns), first_row, mark)
+    data = b"".join(line + b"\n" for line in regular)
+    row_numbers = pl.Series("source_row", numbers, pl.Int64)
+    table = _split_columns(data, columns, separator).insert_column(0, row_numbers)
+    return table, data, irregular
 
 
-def _is_utf8(line: bytes) -> bool:
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _split_columns(data: bytes, columns: Sequence[str]) -> pl.DataFrame:
-    """Split regular lines into the nine columns, all of type String."""
+def _split_columns(data: bytes, columns: Sequence[str], separator: str) -> pl.DataFrame:
+    """Split regular lines into the nine columns, all of type String. An absent one is null."""
     if not data:
         return pl.DataFrame(schema=dict.fromkeys(COLUMNS, pl.String))
     # Polars needs unique names, and a file may have further columns of which two share a name.
     names = [name if name in COLUMNS else f"\0{index}" for index, name in enumerate(columns)]
     schema = dict.fromkeys(names, pl.String)
-    return pl.read_csv(data, has_header=False, schema=schema, quote_char=None).select(COLUMNS)
+    table = pl.read_csv(data, has_header=False, schema=schema, quote_char=None, separator=separator)
+    absent = [pl.lit(None, pl.String).alias(name) for name in COLUMNS if name not in columns]
+    return table.with_columns(absent).select(COLUMNS)
 
 
-def _is_canonical() -> pl.Expr:
+def _drop_null_words(table: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series | None]:
+    """Replace words for null in columns that may be null.
+
+    Returns:
+        The table, and how many words each row had. None if no row had any. Rows that are not
+        canonical must not be counted from it, because the reference counts them.
+    """
+    is_word = table.select(pl.col(*_OPTIONAL_COLUMNS).is_in(NULL_WORDS).fill_null(False))
+    if not any(is_word[name].any() for name in _OPTIONAL_COLUMNS):
+        return table, None
+    values = (
+        pl.when(is_word[name]).then(None).otherwise(pl.col(name)).alias(name)
+        for name in _OPTIONAL_COLUMNS
+    )
+    return table.with_columns(values), is_word.select(pl.sum_horizontal(pl.all())).to_series()
+
+
+def _is_canonical(strict: bool) -> pl.Expr:
     """True where a row is valid and canonical as it stands, except for the format of its time."""
-    time = pl.col("event_time")
+    time, session = pl.col("event_time"), pl.col("user_session")
     optional_text = [
         pl.col(name).is_null() | pl.col(name).str.contains(PLAIN_TEXT)
         for name in ("category_code", "brand")
@@ -205,7 +165,8 @@ def _is_canonical() -> pl.Expr:
         pl.col("category_id").is_null() | pl.col("category_id").str.contains(PLAIN_INTEGER),
         pl.col("user_id").str.contains(PLAIN_INTEGER),
         pl.col("price").str.contains(PLAIN_PRICE),
-        pl.col("user_session").str.contains(PLAIN_TEXT),
+        session.str.contains(PLAIN_TEXT),
+        pl.lit(True) if strict else ~session.is_in(NULL_WORDS),
         *optional_text,
     )
     return condition.fill_null(False)
@@ -219,21 +180,28 @@ def _contract_time() -> pl.Expr:
 
 
 def _check_one_by_one(
-    lines: Sequence[NumberedLine], columns: Sequence[str]
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Judge lines by the reference; returns accepted values and rejected rows."""
+    lines: Sequence[NumberedLine], columns: Sequence[str], separator: str, strict: bool
+) -> tuple[pl.DataFrame, pl.DataFrame, Counter[str]]:
+    """Judge lines by the reference.
+
+    Returns:
+        Accepted values, rejected rows, and how many values were rewritten, by kind.
+    """
     accepted: list[dict[str, Any]] = []
     rejected: list[dict[str, Any]] = []
+    normalised: Counter[str] = Counter()
     for number, line in lines:
-        values, reasons = check_line(line, columns)
-        if reasons:
+        checked = check_line(line, columns, separator=separator, strict=strict)
+        if checked.reasons:
             # Bytes that are not UTF-8 become escapes such as \\xe9.
             text = line.decode(errors="backslashreplace")
-            names = [str(reason) for reason in reasons]
+            names = [str(reason) for reason in checked.reasons]
             rejected.append({"source_row": number, "reasons": names, "text": text})
         else:
-            accepted.append({"source_row": number, **values})
+            accepted.append({"source_row": number, **checked.values})
+            normalised.update(checked.rewritten)
     return (
         pl.DataFrame(accepted, schema=_CHECKED_SCHEMA),
         pl.DataFrame(rejected, schema=REJECTED_SCHEMA),
+        normalised,
     )

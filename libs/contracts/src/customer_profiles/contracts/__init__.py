@@ -2,6 +2,7 @@
 
 * `event`: columns, message fields and `event_id`
 * `rules`: when a row is an event, and the reasons when it is not
+* `leniency`: values as other programs write them, rewritten so that the rules accept them
 * `codec`: the message in Kafka, encoded and decoded
 * `dead_letters`: what becomes of a row or message that is not an event
 * `topics`: topics with partitions and retention
@@ -21,6 +22,7 @@ from customer_profiles.contracts.event import (
     SEPARATOR,
     event_id,
 )
+from customer_profiles.contracts.leniency import Leniency, check_row
 from customer_profiles.contracts.rules import (
     Reason,
     canonical_price,
@@ -52,6 +54,7 @@ __all__ = [
     "TOPICS",
     "DeadLetter",
     "InvalidMessageError",
+    "Leniency",
     "Reason",
     "Topic",
     "bucket_of",
@@ -59,6 +62,7 @@ __all__ = [
     "canonical_time",
     "category_root",
     "check",
+    "check_row",
     "decode",
     "encode",
     "event_id",

@@ -28,10 +28,15 @@ class DeadLetter:
     detail: str | None = None
     """How a message breaks the contract. None for a row."""
     schema_version: int = SCHEMA_VERSION
+    separator: str = ","
+    """The character between two fields of a row. A stored letter has this field only if needed."""
 
     def to_json(self) -> str:
         """Encode the letter as the value of a Kafka message."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        record = asdict(self)
+        if self.separator == ",":
+            del record["separator"]
+        return json.dumps(record, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, data: bytes | str) -> DeadLetter:
@@ -49,6 +54,7 @@ class DeadLetter:
                 text=str(record["text"]),
                 columns=record.get("columns"),
                 detail=record.get("detail"),
+                separator=str(record.get("separator") or ","),
             )
         except (TypeError, KeyError) as error:
             raise ValueError(f"not a dead letter: {error!r}") from error

@@ -42,6 +42,8 @@ class ReasonReference:
     """A row with the columns of `contracts.COLUMNS`, which gets this reason and no other."""
     remedy: str
     """How to correct the row or its source. Markdown."""
+    strict_only: bool = False
+    """Rows have this reason with `STRICT=1` only."""
 
     @property
     def shown_example(self) -> str:
@@ -66,7 +68,7 @@ def _row(**changes: str) -> bytes:
 def _missing(reason: Reason, column: str, remedy: str) -> ReasonReference:
     return ReasonReference(
         reason,
-        f"`{column}` is empty or contains only white space.",
+        f"`{column}` is empty, contains only white space or is a word for a missing value.",
         _row(**{column: ""}),
         remedy,
     )
@@ -83,13 +85,16 @@ def _not_integer(reason: Reason, column: str, example: str) -> ReasonReference:
 
 
 def _mangled(reason: Reason, column: str, example: str) -> ReasonReference:
+    optional = column in OPTIONAL_FIELDS
+    strict = " Only with `STRICT=1`: otherwise the row is accepted without it." if optional else ""
     return ReasonReference(
         reason,
-        f"`{column}` is a number as a spreadsheet or a float column writes it: "
-        "in scientific notation, or with `.0` at its end.",
+        f"`{column}` is a number as a spreadsheet or a float column writes it: in scientific "
+        f"notation, or with `.0` at its end and not below 2⁵³.{strict}",
         _row(**{column: example}),
         "Export the column as text from the original data. "
         "Digits that scientific notation has dropped are lost, so the id must come from there.",
+        strict_only=optional,
     )
 
 
@@ -120,8 +125,16 @@ REASONS: tuple[ReasonReference, ...] = (
         "A double quote is not closed on the same line, or a quoted value goes on after its "
         "closing quote.",
         _row(brand='"acme'),
-        'Close the quote. Write a quote inside a quoted value twice: `"the ""best"" brand"`. '
+        'Close the quote. Write a quote inside a quoted value twice: `"the ""best"" brand"`, '
+        'or as Spark does: `"the \\"best\\" brand"`. '
         "A value cannot contain a line break.",
+    ),
+    ReasonReference(
+        Reason.REPEATED_HEADER,
+        "The line is the header again, as in files that were joined.",
+        ",".join(COLUMNS).encode(),
+        "Nothing is lost: the line is no event. To be rid of it, leave out the first line of each "
+        "further file: `tail -n +2 second.csv >> first.csv`.",
     ),
     ReasonReference(
         Reason.CONTROL_CHARACTER,
@@ -132,7 +145,8 @@ REASONS: tuple[ReasonReference, ...] = (
     _missing(Reason.EVENT_TIME_MISSING, "event_time", _LOOK_UP),
     ReasonReference(
         Reason.EVENT_TIME_INVALID,
-        "`event_time` does not exist in the calendar, or has an unknown format.",
+        "`event_time` does not exist in the calendar, or has a format that is not among those "
+        "that [are read](input.md#times).",
         _row(event_time="2020-02-30 11:57:06 UTC"),
         "Write `2020-09-24 11:57:06 UTC`, or ISO 8601 such as `2020-09-24T13:57:06+02:00`. "
         "A time without a zone counts as UTC.",
@@ -146,17 +160,18 @@ REASONS: tuple[ReasonReference, ...] = (
     ),
     _missing(Reason.PRODUCT_ID_MISSING, "product_id", _LOOK_UP),
     _not_integer(Reason.PRODUCT_ID_NOT_INTEGER, "product_id", "12a"),
-    _mangled(Reason.PRODUCT_ID_MANGLED, "product_id", "1996170.0"),
+    _mangled(Reason.PRODUCT_ID_MANGLED, "product_id", "1.99617E+06"),
     _not_integer(Reason.CATEGORY_ID_NOT_INTEGER, "category_id", "telephone"),
     _mangled(Reason.CATEGORY_ID_MANGLED, "category_id", "2.14442E+18"),
     _missing(Reason.PRICE_MISSING, "price", _LOOK_UP + " A free product costs `0.00`."),
     ReasonReference(
         Reason.PRICE_INVALID,
         f"`price` is not a decimal of at most {MAX_PRICE_DIGITS} digits before the point and "
-        f"{MAX_PRICE_DECIMALS} after it. Zeros at the end do not count, up to nine decimals.",
+        f"{MAX_PRICE_DECIMALS} after it. Zeros at the end do not count. "
+        "More decimals are accepted where they are the noise of a binary float.",
         _row(price="$31.90"),
         "Write the price with a decimal point and without currency or separators: `1234.50`. "
-        "Round prices that a float has made longer.",
+        "Round prices that have more decimals.",
     ),
     ReasonReference(
         Reason.PRICE_NEGATIVE,

@@ -32,6 +32,7 @@ class Reason(StrEnum):
     LINE_TOO_LONG = "line_too_long"
     WRONG_FIELD_COUNT = "wrong_field_count"
     BAD_QUOTES = "bad_quotes"
+    REPEATED_HEADER = "repeated_header"
     CONTROL_CHARACTER = "control_character"
     EVENT_TIME_MISSING = "event_time_missing"
     EVENT_TIME_INVALID = "event_time_invalid"
@@ -146,6 +147,11 @@ def canonical_price(text: str) -> str | None:
     return f"{price:.{decimals}f}" if decimals <= MAX_PRICE_DECIMALS else None
 
 
+def is_mangled(text: str) -> bool:
+    """Return whether an id is a number as spreadsheets and columns of floats write it."""
+    return _MANGLED.fullmatch(text) is not None
+
+
 def category_root(category_code: str | None) -> str | None:
     """Return the top level of a category code: `electronics` for `electronics.telephone`.
 
@@ -168,11 +174,11 @@ def check(row: Mapping[str, str | None]) -> tuple[dict[str, str | None], list[Re
     texts = {column: (row[column] or "").strip() for column in COLUMNS}
     values: dict[str, str | None] = dict.fromkeys(COLUMNS)
     reasons: list[Reason] = []
-    if any(_CONTROL.search(text) for text in texts.values()):
+    if _CONTROL.search("".join(texts.values())):
         reasons.append(Reason.CONTROL_CHARACTER)
     for column, text in texts.items():
         if text:
-            values[column], reason = _check_value(column, text)
+            values[column], reason = check_value(column, text)
         else:
             reason = None if column in OPTIONAL_FIELDS else Reason(f"{column}_missing")
         if reason:
@@ -180,8 +186,13 @@ def check(row: Mapping[str, str | None]) -> tuple[dict[str, str | None], list[Re
     return values, reasons
 
 
-def _check_value(column: str, text: str) -> tuple[str | None, Reason | None]:
-    """Return the canonical value of a column, and the reason if `text` is none."""
+def check_value(column: str, text: str) -> tuple[str | None, Reason | None]:
+    """Return the canonical value of a column, and the reason if `text` is not one.
+
+    Args:
+        column: one of `COLUMNS`.
+        text: the value without white space around it; not empty.
+    """
     match column:
         case "event_time":
             time = canonical_time(text)
@@ -192,8 +203,7 @@ def _check_value(column: str, text: str) -> tuple[str | None, Reason | None]:
         case "product_id" | "category_id" | "user_id":
             if _INTEGER.fullmatch(text):
                 return text.lstrip("0") or "0", None
-            mangled = _MANGLED.fullmatch(text)
-            return None, Reason(f"{column}_mangled" if mangled else f"{column}_not_integer")
+            return None, Reason(f"{column}_{'mangled' if is_mangled(text) else 'not_integer'}")
         case "price":
             price = canonical_price(text)
             if price:

@@ -1,0 +1,67 @@
+"""Decide whether a dead letter is an event now: by its corrected values, or by its own text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from customer_profiles.contracts import COLUMNS, Reason, check, check_row
+from customer_profiles.contracts.rules import MAX_LINE_BYTES
+from customer_profiles.ingestion.dead_letters import StoredDeadLetter, split_values
+from customer_profiles.ingestion.lines import check_line
+
+_ESCAPE = re.compile(r"\\x[89a-f][0-9a-f]")
+"""A byte that is not UTF-8, as dead letters show it."""
+NOT_A_ROW = "not_a_row"
+"""The reason of a message that is not a line of a source. Its publisher has to send it again."""
+
+Values = dict[str, str | None]
+Reasons = Sequence[str]
+
+
+def check_correction(
+    letter: StoredDeadLetter, values: dict[str, str], strict: bool
+) -> tuple[Values, Reasons]:
+    """Check the values of an export that a person has corrected.
+
+    A row with the values of its export was not corrected, so it keeps its reasons.
+
+    Args:
+        letter: the dead letter.
+        values: its values in the corrected file, by column.
+        strict: accept only what `contracts.check` accepts as it stands.
+
+    Returns:
+        Canonical values, and the reasons why the row is still no event.
+    """
+    exported = split_values(letter.content)
+    if all(values[column].strip() == exported.get(column, "").strip() for column in COLUMNS):
+        return {}, letter.content.reasons
+    checked, reasons = check(values) if strict else check_row(values)[:2]
+    if Reason.NOT_UTF8 in letter.content.reasons and any(map(_ESCAPE.search, values.values())):
+        reasons = [Reason.NOT_UTF8, *reasons]
+    if sum(len(value.encode()) + 1 for value in values.values()) > MAX_LINE_BYTES + 1:
+        reasons = [Reason.LINE_TOO_LONG, *reasons]
+    return checked, reasons
+
+
+def check_text(letter: StoredDeadLetter, strict: bool) -> tuple[Values, Reasons]:
+    """Check the original text of a dead letter by the current rules.
+
+    Args:
+        letter: the dead letter.
+        strict: accept only what `contracts.check` accepts as it stands.
+
+    Returns:
+        Canonical values, and the reasons why the row is still no event.
+    """
+    content = letter.content
+    if content.columns is None:
+        return {}, [NOT_A_ROW]
+    if Reason.NOT_UTF8 in content.reasons:
+        # The text holds escapes in place of the original bytes, so it is not what the source had.
+        return {}, [Reason.NOT_UTF8]
+    checked = check_line(
+        content.text.encode(), content.columns, separator=content.separator, strict=strict
+    )
+    return checked.values, checked.reasons
