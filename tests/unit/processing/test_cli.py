@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from customer_profiles.common import environ as environ_module
+from customer_profiles.common import logs
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.processing import __main__ as entry_point
 from customer_profiles.processing import queries
@@ -61,12 +65,25 @@ def environ(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
         "MINIO_ROOT_PASSWORD": "p",
         "REPORTS": str(tmp_path / "reports"),
     }
-    monkeypatch.setattr(entry_point, "load_environ", lambda: settings)
-    monkeypatch.setattr(entry_point, "configure_logging", lambda _: None)
+    monkeypatch.setattr(environ_module, "load_environ", lambda: settings)
+    monkeypatch.setattr(logs, "configure_logging", lambda _: None)
     return settings
 
 
-def test_a_query_starts_no_jvm(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def main(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """The command, as `python -m` starts it."""
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["processing", *arguments])
+        return entry_point._load()()
+
+    return run
+
+
+def test_a_query_starts_no_jvm(
+    environ: dict[str, str], main: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[tuple[str, Path]] = []
 
     def run_query(arguments: Any, settings: Settings, _: object) -> int:
@@ -74,7 +91,7 @@ def test_a_query_starts_no_jvm(environ: dict[str, str], monkeypatch: pytest.Monk
         return 3
 
     monkeypatch.setattr(queries, "run_query", run_query)
-    assert entry_point.main(["profile", "7"]) == 3
+    assert main("profile", "7") == 3
     assert calls == [("7", Path(environ["REPORTS"]))]
     # The log of Spark would be here.
     assert not Path(environ["REPORTS"]).exists()
@@ -89,6 +106,7 @@ def test_a_query_starts_no_jvm(environ: dict[str, str], monkeypatch: pytest.Monk
 )
 def test_an_error_becomes_a_message_and_an_exit_code(
     environ: dict[str, str],
+    main: Callable[..., int],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     error: BaseException,
@@ -99,16 +117,16 @@ def test_an_error_becomes_a_message_and_an_exit_code(
         raise error
 
     monkeypatch.setattr(queries, "run_query", run_query)
-    assert entry_point.main(["summary"]) == code
+    assert main("summary") == code
     assert text in capsys.readouterr().err
 
 
 def test_settings_that_are_missing_are_named(
-    environ: dict[str, str], capsys: pytest.CaptureFixture[str]
+    environ: dict[str, str], main: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     del environ["MINIO_ROOT_PASSWORD"]
     environ["BUCKETS"] = "none"
-    assert entry_point.main(["process"]) == 1
+    assert main("process") == 1
     message = capsys.readouterr().err
     assert "MINIO_ROOT_PASSWORD is not set" in message
     assert "BUCKETS=none is not a whole number above 0" in message

@@ -102,4 +102,4 @@ def test_an_error_of_the_connection_to_java_has_a_message_too() -> None:
 def test_a_missing_worker_is_told_from_a_missing_master(waited_s: int | None, cause: str) -> None:
     first, second = no_worker_message("spark://master:7077", waited_s).splitlines()
     assert first == f"The Spark master spark://master:7077 {cause}"
-    assert "`make up` starts them" in second
+    assert "`make up` starts it" in second

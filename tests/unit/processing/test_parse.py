@@ -9,9 +9,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from customer_profiles.contracts import COLUMNS, bucket_of, encode, event_id
+from customer_profiles.contracts import COLUMNS, DeadLetter, bucket_of, encode, event_id
 from customer_profiles.lake.events import EVENT_SCHEMA
+from customer_profiles.processing import parse as parse_module
 from customer_profiles.processing.parse import _parse_one_by_one, _typed, bucket_numbers, parse
+from customer_profiles.processing.tasks.land import MAX_CUT_CHARACTERS, _dead_letter
 
 
 def message(**changes: Any) -> dict[str, Any]:
@@ -83,6 +85,10 @@ def test_a_message_becomes_a_typed_row() -> None:
         GOOD.replace(b'"source_row":5', b'"source_row":' + b"9" * 30),
         GOOD.replace(b'"LJuJVLEjPT"', rb'"\ud800"'),
         GOOD.replace(b'"f.csv"', b'""'),
+        GOOD.replace(b'"source_row":5', b'"source_row":1e999'),
+        GOOD.replace(b'"source_row":5', b'"source_row":' + b"9" * 5000),
+        GOOD.replace(b'"source_row":5', b'"source_row":5,"new":' + b"[" * 10**5 + b"]" * 10**5),
+        b"[" * 10**5,
     ],
     ids=lambda value: str(value)[:50],
 )
@@ -92,6 +98,51 @@ def test_an_invalid_message_does_not_affect_the_messages_around_it(bad: bytes | 
     (message,) = invalid
     assert (message.partition, message.offset) == (1, 12)
     assert message.reason
+
+
+def test_a_message_that_has_no_row_is_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the contract accepts and a column does not, stops nothing."""
+    values = [b"{%d}" % number for number in range(7)]
+
+    def decode(value: bytes) -> dict[str, Any]:
+        return message(source_row=2**64 if value == b"{4}" else 5)
+
+    monkeypatch.setattr(parse_module, "decode", decode)
+    rows, invalid = parse(values, 1, list(range(7)))
+    assert rows["kafka_offset"].to_list() == [0, 1, 2, 3, 5, 6]
+    assert rows.schema == pl.Schema(EVENT_SCHEMA)
+    (unreadable,) = invalid
+    assert (unreadable.partition, unreadable.offset, unreadable.text) == (1, 4, "{4}")
+    assert unreadable.reason.startswith("it cannot be read (")
+
+
+@pytest.mark.parametrize("escaped", [False, True])
+def test_times_and_prices_at_the_limits_keep_their_value(escaped: bool) -> None:
+    times = {
+        "0001-01-01T00:00:00Z": datetime(1, 1, 1, tzinfo=UTC),
+        "1969-12-31T23:59:59.999999Z": datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+        "9999-12-31T23:59:59.999999Z": datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+    }
+    brand = '"' if escaped else "x"
+    price = "999999999999.9999"
+    values = [encode(message(event_time=time, brand=brand, price=price)) for time in times]
+    rows, invalid = parse(values, 0, [0, 1, 2])
+    assert invalid == []
+    assert rows["event_time"].to_list() == list(times.values())
+    assert rows["price"].to_list() == 3 * [Decimal(price)]
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"\x01", b'"', "\U0001f600".encode(), b"[", b"9"])
+def test_the_dead_letter_of_a_large_message_fits_into_a_message(content: bytes) -> None:
+    value = content * (10**6 // len(content))
+    _, (invalid,) = parse([value], 1, [7])
+    key, text = _dead_letter(invalid)
+    assert key == "raw_events/1/7"
+    assert len(text.encode()) < 10**6
+    letter = DeadLetter.from_json(text)
+    assert invalid.text.startswith(letter.text)
+    assert len(letter.text) >= min(MAX_CUT_CHARACTERS, len(invalid.text))
+    assert "cut after 100,000 characters" in str(letter.detail)
 
 
 def test_parsing_one_by_one_gives_the_same_rows_as_parsing_all_at_once() -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+import polars as pl
 import pytest
 
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.lake.batch_log import BatchLog, LandedBatch
-from customer_profiles.lake.layout import LEASE, REBUILDING, STATE
+from customer_profiles.lake.formats import FORMAT
+from customer_profiles.lake.layout import LEASE, REBUILDING, STATE, event_counts_name
+from customer_profiles.lake.parquet import to_parquet
 from customer_profiles.processing.stages import plan
 from customer_profiles.processing.stages.plan import load_state, plan_batch, plan_profiles
 from customer_profiles.processing.state import ProfilesState, RunState, Stopwatch
+from customer_profiles.profiles.event_counts import METRIC_SCHEMA
 from customer_profiles.profiles.segments import read_segments
 from customer_profiles.search.errors import IndexUnavailableError
 from customer_profiles.search.profile_index import IndexRef
@@ -176,6 +181,22 @@ def test_the_state_in_the_lake_keeps_the_keys_of_0_1() -> None:
         "charted": False,
     }
     assert ProfilesState.load(store) == state
+
+
+def test_a_lake_of_an_older_format_is_converted_before_anything_is_written() -> None:
+    store = MemoryObjectStore()
+    assert load_state(context(store)).profiles == ProfilesState(format=FORMAT)
+    assert store.objects == {}
+    counts = pl.DataFrame(schema={**METRIC_SCHEMA, "revenue": pl.Decimal(18, 4)})
+    store.put(event_counts_name(0), to_parquet(counts, {"through_batch": "1"}))
+    ProfilesState(through_batch=1, segments=read_segments().as_json()).save(store)
+    state = load_state(context(store)).profiles
+    assert (state.format, state.through_batch) == (FORMAT, 1)
+    assert ProfilesState.load(store) == state
+    converted = dict(store.objects)
+    assert pl.read_parquet_schema(io.BytesIO(converted[event_counts_name(0)])) == METRIC_SCHEMA
+    store.stop_after(0)
+    assert load_state(context(store)).profiles == state
 
 
 def _now() -> str:

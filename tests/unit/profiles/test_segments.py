@@ -55,6 +55,7 @@ def test_the_default_rules_are_in_order() -> None:
             f"version = 1\n{RICH}at_least = inf\n{EVERYBODY}",
             "line 5: Rich: at_least is not a number",
         ),
+        (f"version = 1\n{RICH}at_least = 1{'0' * 40}\n{EVERYBODY}", "line 5: .* more than 1e"),
         (f"version = 1\n{RICH}at_least = 0.005\n{EVERYBODY}", "line 5: .* two decimals"),
         (f"version = 1\n{EVERYBODY}more_than = 5\n", "line 4: .* not more_than"),
         ('version = 1\nsegments = ["Rich"]', "line 2: a rule is a table"),

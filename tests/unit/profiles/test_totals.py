@@ -38,3 +38,10 @@ def test_totals_can_be_written_as_json() -> None:
 def test_no_profiles_have_totals_of_zero() -> None:
     totals = totals_of(pl.DataFrame(schema=PROFILE_SCHEMA))
     assert (totals["customers"], totals["revenue_cents"], totals["segments"]) == (0, 0, {})
+
+
+def test_totals_of_any_size_are_exact() -> None:
+    revenue = Decimal("999999999999") * 10**15 + Decimal("0.99")
+    profiles = build_profiles(events(event()), read_segments(), datetime(2026, 1, 1, tzinfo=UTC))
+    profiles = profiles.with_columns(total_revenue=pl.lit(revenue, PROFILE_SCHEMA["total_revenue"]))
+    assert totals_of(pl.concat([profiles] * 3))["revenue_cents"] == 3 * int(revenue * 100)

@@ -16,7 +16,7 @@ from customer_profiles.profiles.aggregate import build_profiles
 from customer_profiles.profiles.segments import read_segments
 from customer_profiles.search.bulk import bulk
 from customer_profiles.search.client import ElasticsearchConfig
-from customer_profiles.search.errors import IndexRefusedError
+from customer_profiles.search.errors import DocumentsRefusedError, IndexRefusedError
 from customer_profiles.search.profile_index import IndexRef, ProfileIndex
 from tests.support import event, events
 from tests.unit.search.support import api_error
@@ -123,7 +123,10 @@ def test_a_request_that_is_refused_as_a_whole_counts_as_one_document(
 def test_details_are_requested_only_after_a_failure(pauses: list[float]) -> None:
     client = Client([BUSY, DONE])
     bulk(as_client(client), "i", b"{}\n")
-    details = "/i/_bulk?filter_path=errors,items.*.status,items.*.error.reason,items.*.error.type"
+    details = (
+        "/i/_bulk?filter_path=errors,items.*._id,items.*.status,"
+        "items.*.error.reason,items.*.error.type,items.*.error.caused_by.reason"
+    )
     assert client.paths == ["/i/_bulk?filter_path=errors", details, details]
     assert pauses == [0.5]
 
@@ -139,3 +142,66 @@ def test_the_message_counts_the_refusals_and_shows_a_final_one(pauses: list[floa
     with pytest.raises(IndexRefusedError, match=r"refused 2 documents for i: mapper_.* \(400\)\."):
         bulk(as_client(client), "i", b"{}\n")
     assert pauses == []
+
+
+FLOOD_STAGE = (
+    "index [i] blocked by: [TOO_MANY_REQUESTS/12/disk usage exceeded flood-stage watermark, index "
+    "has read-only-allow-delete block];"
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "words", "error_class"),
+    [
+        (429, {"type": "cluster_block_exception", "reason": FLOOD_STAGE}, "The disk is full",
+         IndexRefusedError),
+        (403, {"type": "cluster_block_exception", "reason": "blocked by: [FORBIDDEN/8/index write"},
+         "The index is blocked", IndexRefusedError),
+        (400, {"type": "document_parsing_exception", "reason": "failed to parse field [brand]",
+               "caused_by": {"reason": "immense term"}},
+         r"field \[brand\]: immense term, document 7 \(400\)", DocumentsRefusedError),
+        (404, {"type": "index_not_found_exception", "reason": "no such index"}, "`make logs`",
+         IndexRefusedError),
+    ],
+)  # fmt: skip
+def test_the_message_names_the_cause_that_elasticsearch_gives(
+    status: int, error: dict[str, Any], words: str, error_class: type[IndexRefusedError]
+) -> None:
+    items = [{"index": {"_id": "7", "status": status, "error": error}}]
+    with pytest.raises(IndexRefusedError, match=f"(?s){words}") as raised:
+        bulk(as_client(Client([{"errors": True, "items": items}])), "i", b"{}\n")
+    assert type(raised.value) is error_class
+    assert ("disk" in str(raised.value)) == (error["reason"] == FLOOD_STAGE)
+
+
+def test_a_block_matters_more_than_a_document() -> None:
+    block = refusal(403, "cluster_block_exception")["items"]
+    items = [*refusal(400, "mapper_parsing_exception")["items"], *block]
+    with pytest.raises(IndexRefusedError, match="refused 2 documents for i: cluster_block"):
+        bulk(as_client(Client([{"errors": True, "items": items}])), "i", b"{}\n")
+
+
+def test_a_reason_is_cut_where_it_quotes_a_long_value() -> None:
+    error = {"type": "x", "reason": "long" * 10_000}
+    items = [{"index": {"status": 400, "error": error}}]
+    with pytest.raises(IndexRefusedError, match=r"long … \(400\)") as raised:
+        bulk(as_client(Client([{"errors": True, "items": items}])), "i", b"{}\n")
+    assert len(str(raised.value)) < 1_000
+
+
+def test_a_refused_document_does_not_hold_up_those_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("customer_profiles.search.profile_index.BULK_DOCUMENTS", 1)
+    index = ProfileIndex(ElasticsearchConfig("http://127.0.0.1:9"))
+    client = Client([DONE, refusal(400, "too_long"), DONE, refusal(400, "another"), DONE])
+    monkeypatch.setattr(index, "client", client)
+    rows = events(*(event(user_id=str(number)) for number in range(5)))
+    profiles = build_profiles(rows, read_segments(), datetime(2026, 1, 1, tzinfo=UTC))
+    with pytest.raises(DocumentsRefusedError, match="too_long"):
+        index.index_profiles(IndexRef("i", "u"), profiles, 1)
+    assert client.answers == []
+    client.answers = [refusal(403, "cluster_block_exception"), DONE]
+    with pytest.raises(IndexRefusedError, match="cluster_block"):
+        index.index_profiles(IndexRef("i", "u"), profiles, 1)
+    assert client.answers == [DONE]

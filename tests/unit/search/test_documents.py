@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from customer_profiles.profiles.aggregate import build_profiles
 from customer_profiles.profiles.schema import PROFILE_SCHEMA
 from customer_profiles.profiles.segments import read_segments
-from customer_profiles.search.documents import iso_8601, to_ndjson
+from customer_profiles.search.documents import iso_8601, to_double, to_ndjson
 from tests.support import event, events
 
 
@@ -57,3 +57,12 @@ def test_times_are_written_as_iso_8601(
                 assert text == (time and f"{time.isoformat()}Z")
             else:
                 assert datetime.fromisoformat(text) == time.replace(tzinfo=UTC)
+
+
+@given(st.lists(st.one_of(st.integers(-(10**16), 10**16), st.integers(0, 10**34)), max_size=4))
+def test_amounts_become_the_nearest_doubles(units: list[int]) -> None:
+    amounts = [unit * Decimal("0.0001") for unit in units] + [None]
+    series = pl.Series("revenue", amounts, dtype=pl.Decimal(38, 4))
+    doubles = to_double(series)
+    assert doubles.name == "revenue"
+    assert doubles.to_list() == [None if amount is None else float(amount) for amount in amounts]

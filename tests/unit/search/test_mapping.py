@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from customer_profiles.profiles.schema import PROFILE_SCHEMA
-from customer_profiles.search.mapping import TEMPLATE
+from customer_profiles.search.mapping import IGNORE_ABOVE, TEMPLATE, keyword_updates
 
 
 def test_the_mapping_lists_every_field_and_refuses_others() -> None:
@@ -30,3 +30,24 @@ def test_frequently_searched_fields_are_indexed() -> None:
         "first_seen",
         "last_seen",
     }
+
+
+def test_no_text_is_too_long_for_a_keyword_field() -> None:
+    """Elasticsearch refuses a keyword of more than 32,766 bytes; a character has up to four."""
+    properties = TEMPLATE["template"]["mappings"]["properties"]
+    limits = {
+        field.get("ignore_above") for field in properties.values() if field["type"] == "keyword"
+    }
+    assert limits == {IGNORE_ABOVE}
+    assert 4 * IGNORE_ABOVE <= 32_766
+
+
+def test_keyword_fields_of_an_older_index_are_updated_once() -> None:
+    properties = {
+        "brand": {"type": "keyword", "index": False},
+        "reason": {"type": "keyword", "ignore_above": IGNORE_ABOVE},
+        "time": {"type": "date"},
+    }
+    updates = keyword_updates(properties)
+    assert updates == {"brand": {"type": "keyword", "index": False, "ignore_above": IGNORE_ABOVE}}
+    assert keyword_updates({**properties, **updates}) == {}

@@ -14,6 +14,8 @@ import pytest
 from customer_profiles.profiles.event_counts import METRIC_SCHEMA
 from customer_profiles.search import metrics_indices
 from customer_profiles.search.client import ElasticsearchConfig
+from customer_profiles.search.documents import document_id
+from customer_profiles.search.mapping import KEYWORD
 from customer_profiles.search.metrics_indices import (
     MAPPINGS,
     METRICS_INDICES,
@@ -60,9 +62,15 @@ class Client:
     def __init__(self, *names: str) -> None:
         self.bodies: list[bytes] = []
         self.created: dict[str, Any] = {}
+        self.updated: dict[str, Any] = {}
+        old = {"brand": {"type": "keyword"}, "events": {"type": "long"}}
         self.indices = SimpleNamespace(
             exists=lambda index: index in names,
             create=lambda index, **content: self.created.update({index: content}),
+            get_mapping=lambda index: SimpleNamespace(
+                body={index: {"mappings": {"properties": old}}}
+            ),
+            put_mapping=lambda index, properties: self.updated.update({index: properties}),
             get_settings=lambda index, name: SimpleNamespace(
                 body={index: {"settings": {"index": {name.rpartition(".")[2]: f"{index}-id"}}}}
             ),
@@ -90,11 +98,47 @@ def test_missing_indices_are_created_with_strict_fields(monkeypatch: pytest.Monk
     assert list(client.created) == ["pipeline_runs", "rejected_rows"]
     for name, content in client.created.items():
         assert content["mappings"] == {"dynamic": "strict", "properties": MAPPINGS[name]}
+    assert client.updated == {"event_metrics": {"brand": KEYWORD}}
+
+
+def test_no_text_is_too_long_for_a_keyword_field() -> None:
+    fields = [field for properties in MAPPINGS.values() for field in properties.values()]
+    assert [field for field in fields if field["type"] == "keyword" and field != KEYWORD] == []
 
 
 def test_an_index_has_a_uuid(monkeypatch: pytest.MonkeyPatch) -> None:
     indices = create_indices(monkeypatch, Client())
     assert indices.index_uuid("event_metrics") == "event_metrics-id"
+
+
+def test_an_id_that_is_too_long_is_hashed() -> None:
+    ordinary = counts(brand="b" * (512 - len("day|2020-09-24T00:00:00Z|view|electronics||A")))
+    long = [counts(brand=letter * 512) for letter in "äbb"]
+    frame = pl.concat([ordinary, *long])
+    actions = [json.loads(line.split("\n")[0])["index"] for line in counts_to_ndjson(frame)]
+    ids = [action["_id"] for action in actions]
+    assert ids[0] == f"day|2020-09-24T00:00:00Z|view|electronics|{ordinary['brand'][0]}|A"
+    assert ids[1] == document_id(f"day|2020-09-24T00:00:00Z|view|electronics|{'ä' * 512}|A")
+    assert ids[1] != ids[2] == ids[3]
+    assert all(len(text) <= 512 for text in ids)
+    deletions = counts_to_ndjson(frame, delete=True)
+    assert [json.loads(line)["delete"]["_id"] for line in deletions] == ids
+
+
+def test_ids_of_other_documents_are_hashed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client()
+    key = "2020-09-24|" + "folder/" * 100
+    create_indices(monkeypatch, client).index_documents("pipeline_runs", [(key, {})])
+    (body,) = client.bodies
+    assert json.loads(body.splitlines()[0]) == {"index": {"_id": document_id(key)}}
+
+
+def test_large_documents_are_sent_in_several_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("customer_profiles.search.bulk.MAX_BODY_BYTES", 10)
+    client = Client()
+    documents = ["aaaa", "bbbb", "cccc", "d" * 40]
+    create_indices(monkeypatch, client).send("pipeline_runs", documents)
+    assert sorted(client.bodies) == [b"aaaabbbb", b"cccc", b"d" * 40]
 
 
 def test_documents_are_sent_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:

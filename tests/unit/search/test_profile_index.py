@@ -12,6 +12,7 @@ from customer_profiles.common.errors import PipelineError
 from customer_profiles.search import profile_index
 from customer_profiles.search.client import ElasticsearchConfig
 from customer_profiles.search.errors import IndexUnavailableError
+from customer_profiles.search.mapping import IGNORE_ABOVE
 from customer_profiles.search.profile_index import IndexRef, ProfileIndex
 
 ALIAS = "customer_profiles"
@@ -25,8 +26,12 @@ class Client:
         self.live: str | None = None
         self.indices = self
         self.created = 0
+        self.ignored: object = None
+        self.updated: list[str] = []
+        """The indices whose fields were changed."""
 
-    def options(self, **_: object) -> Client:
+    def options(self, ignore_status: object = None) -> Client:
+        self.ignored = ignore_status
         return self
 
     def put_index_template(self, **_: object) -> None:
@@ -61,8 +66,14 @@ class Client:
     def put_settings(self, index: str, settings: dict[str, Any]) -> None:
         self.all[index].update(settings)
 
-    def put_mapping(self, index: str, meta: dict[str, Any]) -> None:
-        self.all[index]["mappings"]["_meta"] = meta
+    def put_mapping(self, index: str, meta: Any = None, properties: Any = None) -> None:
+        mappings = self.all[index]["mappings"]
+        if meta:
+            mappings["_meta"] = meta
+        if properties:
+            assert self.ignored == (403, 429)
+            mappings["properties"].update(properties)
+            self.updated.append(index)
 
     def update_aliases(self, actions: list[dict[str, Any]]) -> None:
         for action in actions:
@@ -96,6 +107,37 @@ def test_the_first_index_is_live_at_once(index: ProfileIndex, client: Client) ->
     assert client.live == first.name
     assert index.ensure() == first
     assert client.created == 1
+
+
+def test_indices_of_older_versions_accept_texts_of_any_length(
+    index: ProfileIndex, client: Client
+) -> None:
+    old = {"favorite_brand": {"type": "keyword"}, "total_events": {"type": "long"}}
+    live, previous = index.ensure(), index.create()
+    for name in (live.name, previous.name):
+        client.all[name]["mappings"]["properties"] = dict(old)
+    index.ensure()
+    index.ensure()
+    assert client.updated == [live.name, previous.name]
+    for name in client.updated:
+        assert client.all[name]["mappings"]["properties"] == {
+            **old,
+            "favorite_brand": {"type": "keyword", "ignore_above": IGNORE_ABOVE},
+        }
+
+
+def test_large_profiles_are_sent_in_several_requests(
+    index: ProfileIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies: list[bytes] = []
+    monkeypatch.setattr("customer_profiles.search.bulk.MAX_BODY_BYTES", 10)
+    monkeypatch.setattr(
+        profile_index, "to_ndjson", lambda part, _: "".join(part["user_id"]).encode()
+    )
+    monkeypatch.setattr(profile_index, "bulk", lambda *request: bodies.append(request[-1]))
+    texts = ["a" * 4, "b" * 4, "c" * 4, "d" * 40]
+    index.index_profiles(IndexRef("i", "u"), pl.DataFrame({"user_id": texts}), 1)
+    assert bodies == [b"aaaabbbb", b"cccc", b"d" * 40]
 
 
 def test_a_new_index_is_live_once_it_is_promoted(index: ProfileIndex, client: Client) -> None:

@@ -71,7 +71,8 @@ def update(
         report = process(context, rebuild=rebuild)
     written = report.write(settings.reports)
     logger.debug("run finished", extra={"event": "run_finished", "report": str(written)})
-    if not (report.batches or report.profiles_updated or report.profiles_indexed):
+    did_work = report.batches or report.profiles_updated or report.profiles_indexed
+    if not (did_work or report.failed_buckets):
         console.print(
             f"Nothing new: {report.customers:,} profiles are up to date ({report.seconds:.1f} s)."
         )
@@ -85,7 +86,7 @@ def update(
             f"[yellow]{report.outdated_segments:,} customers have the segment of another version "
             f"of the rules than {segments.version}; `make rebuild` gives all of them the new one[/]"
         )
-    return _check_index(report)
+    return check_report(report)
 
 
 def stream(settings: Settings, console: Console, jvm: DriverJvm) -> int:
@@ -129,7 +130,7 @@ def stream(settings: Settings, console: Console, jvm: DriverJvm) -> int:
         f"{settings.reports}/stream-latest.json, process-latest.json",
         markup=False,
     )
-    return _check_index(report)
+    return check_report(report)
 
 
 class _StreamDisplay:
@@ -177,7 +178,24 @@ def _stop_stream(stop: threading.Event, *_: object) -> None:
     )
 
 
-def _check_index(report: RunReport) -> int:
+def check_report(report: RunReport) -> int:
+    """Return the exit code of a run that did all of its work.
+
+    Raises:
+        PipelineError: profiles could not be built, or the index is behind the lake.
+    """
+    if report.failed_buckets:
+        reasons = "\n".join(
+            f"  bucket {bucket}: {reason}" for bucket, reason in report.failed_buckets.items()
+        )
+        number = len(report.failed_buckets)
+        buckets = "1 bucket" if number == 1 else f"{number} buckets"
+        raise PipelineError(
+            f"The newest profiles of {buckets} could not be built:\n"
+            f"{reasons}\n"
+            "Their events are safe in the lake, their profiles are as before, and all other "
+            "buckets are up to date.\n`make process` tries them again."
+        )
     if report.index_error:
         raise PipelineError(report.index_error)
     return 0

@@ -48,6 +48,9 @@ from customer_profiles.search.metrics_indices import (
 
 logger = logging.getLogger(__name__)
 
+LATEST_MS = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp() * 1000)
+"""The latest day that a date can name, in milliseconds since 1970."""
+
 
 class DashboardMetrics:
     """Keeps the dashboards' indices up to date.
@@ -156,11 +159,14 @@ class DashboardMetrics:
         """Count dead letters by day, source and reason."""
         counts: Counter[tuple[str, str, str]] = Counter()
         for batch in read_range(self._kafka, offset_range, DEAD_LETTERS):
-            day = datetime.fromtimestamp(batch.first_timestamp_ms / 1000, UTC).date().isoformat()
+            # A producer may give any time.
+            moment_ms = min(max(batch.first_timestamp_ms, 0), LATEST_MS)
+            day = datetime.fromtimestamp(moment_ms / 1000, UTC).date().isoformat()
             for value in batch.values:
                 try:
                     letter = DeadLetter.from_json(value or b"")
-                except ValueError:
+                # The topic takes messages of any content: endless numbers, endless nesting.
+                except (ValueError, OverflowError, RecursionError):
                     continue
                 counts.update((day, letter.source, reason) for reason in letter.reasons)
         return counts
@@ -197,7 +203,8 @@ class DashboardMetrics:
         if stored is not None:
             metadata = pl.read_parquet_metadata(io.BytesIO(stored.data))
             if metadata.get("index") == uuid:
-                return pl.read_parquet(io.BytesIO(stored.data))
+                # Older versions stored narrower sums.
+                return pl.read_parquet(io.BytesIO(stored.data)).cast(pl.Schema(METRIC_SCHEMA))
         return pl.DataFrame(schema=METRIC_SCHEMA)
 
 

@@ -25,6 +25,7 @@ _NUMBERS = ("schema_version", "source_row")
 _MESSAGE: dict[str, Any] = {
     name: pl.Int64 if name in _NUMBERS else pl.String for name in MESSAGE_FIELDS
 }
+_ROW = {**_MESSAGE, "kafka_offset": pl.Int64}
 
 
 def _field_pattern(name: str) -> str:
@@ -83,10 +84,9 @@ def parse(
     if valid.all():
         return events, []
     rest = (~valid).arg_true().to_list()
-    other_fields, invalid = _parse_one_by_one(
+    other_events, invalid = _parse_stored(
         [values[row] for row in rest], partition, [offsets[row] for row in rest]
     )
-    other_events = _typed(other_fields, partition)
     return pl.concat([events.filter(valid), other_events]).sort("kafka_offset"), invalid
 
 
@@ -145,8 +145,42 @@ def _parse_one_by_one(
                     ", ".join(reasons) or "values are not in their canonical form"
                 )
         except InvalidMessageError as error:
-            text = (value or b"").decode(errors="backslashreplace")
-            invalid.append(InvalidMessage(partition, offset, str(error), text))
+            invalid.append(_invalid(value, partition, offset, str(error)))
+        # No message may stop those after it, such as one that is nested more deeply than Python
+        # can read.
+        except Exception as error:
+            invalid.append(_invalid(value, partition, offset, _unreadable(error)))
         else:
             rows.append({**message, "kafka_offset": offset})
-    return pl.DataFrame(rows, schema={**_MESSAGE, "kafka_offset": pl.Int64}), invalid
+    return pl.DataFrame(rows, schema=_ROW), invalid
+
+
+def _parse_stored(
+    values: Sequence[bytes | None], partition: int, offsets: Sequence[int]
+) -> tuple[pl.DataFrame, list[InvalidMessage]]:
+    """Parse messages one by one into `EVENT_SCHEMA`; one that has no row is invalid."""
+    try:
+        fields, invalid = _parse_one_by_one(values, partition, offsets)
+        events = _typed(fields, partition)
+        if events["event_time"].null_count() or events["price"].null_count():
+            raise ValueError("time or price has no place in a column")
+    except Exception as error:
+        if len(values) == 1:
+            no_events = pl.DataFrame(schema=EVENT_SCHEMA)
+            return no_events, [_invalid(values[0], partition, offsets[0], _unreadable(error))]
+        half = len(values) // 2
+        first_events, first_invalid = _parse_stored(values[:half], partition, offsets[:half])
+        last_events, last_invalid = _parse_stored(values[half:], partition, offsets[half:])
+        return pl.concat([first_events, last_events]), first_invalid + last_invalid
+    return events, invalid
+
+
+def _invalid(value: bytes | None, partition: int, offset: int, reason: str) -> InvalidMessage:
+    text = (value or b"").decode(errors="backslashreplace")
+    # A reason may quote characters that have no bytes in UTF-8.
+    readable = reason.encode(errors="backslashreplace").decode()
+    return InvalidMessage(partition, offset, readable, text)
+
+
+def _unreadable(error: Exception) -> str:
+    return f"it cannot be read ({type(error).__name__}): {error}"

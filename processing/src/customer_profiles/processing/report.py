@@ -29,6 +29,8 @@ class RunReport:
     profiles_indexed: int = 0
     index_error: str | None = None
     """Why the index is behind the lake; the next run catches up."""
+    failed_buckets: dict[str, str] = field(default_factory=dict)
+    """Buckets whose newest profiles could not be built, and why; the next run tries them again."""
     files_compacted: int = 0
     """Small event files that became larger ones."""
     events: int = 0

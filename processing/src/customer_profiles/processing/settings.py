@@ -45,6 +45,11 @@ class Settings(KafkaSettings, LakeSettings, SearchSettings, ReportSettings, LogS
         validation_alias="SPARK_MASTER_PORT",
         description="Port of the Spark master.",
     )
+    spark_ui_port: Port = Field(
+        defaults.PORTS["SPARK_UI_PORT"],
+        validation_alias="SPARK_UI_PORT",
+        description="Port of the Spark master's page.",
+    )
     spark_master: str = Field(
         default_factory=_spark_master,
         validation_alias="SPARK_MASTER_URL",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from customer_profiles.lake.batch_log import BatchLog
@@ -15,6 +15,7 @@ from customer_profiles.processing.metrics import DashboardMetrics
 from customer_profiles.processing.settings import Settings
 from customer_profiles.processing.spark.session import SparkSession
 from customer_profiles.processing.tasks.config import TaskConfig
+from customer_profiles.processing.tasks.profile import BucketResult
 from customer_profiles.profiles.segments import Segments
 from customer_profiles.search.profile_index import IndexRef, ProfileIndex
 
@@ -35,6 +36,24 @@ class ProfilesState:
     """The rules that decided, as `Segments.as_json` returns them."""
     counted: bool = True
     """Whether the dashboards' indices include the newest profiles."""
+    format: int = 1
+    """The format of the lake's profiles and event counts (`lake.formats`)."""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Buckets whose newest profiles could not be built, with two digits, and the reasons.
+
+    Every run tries them again."""
+
+    def with_results(self, results: Iterable[BucketResult]) -> Self:
+        """Return the state with the totals of some buckets, and which of them failed."""
+        totals, failed = dict(self.totals), dict(self.failed)
+        for result in results:
+            key = f"{result.bucket:02d}"
+            failed.pop(key, None)
+            if result.error is None:
+                totals[key] = result.totals
+            else:
+                failed[key] = result.error
+        return replace(self, totals=totals, failed=dict(sorted(failed.items())))
 
     def to_json(self) -> dict[str, Any]:
         """Return the object's content; the keys are those of the lake's format."""
@@ -46,6 +65,11 @@ class ProfilesState:
         }
         if self.segments is not None:
             content |= {"segments": self.segments, "charted": self.counted}
+        if self.failed:
+            content["failed"] = dict(self.failed)
+        if self.format > 1:
+            # Older versions drop this key, so their objects are converted again.
+            content["format"] = self.format
         return content
 
     @classmethod
@@ -61,6 +85,8 @@ class ProfilesState:
             totals=content["buckets"],
             segments=content.get("segments"),
             counted=content.get("charted", True),
+            format=content.get("format", 1),
+            failed=content.get("failed", {}),
         )
 
     def save(self, store: ObjectStore) -> None:

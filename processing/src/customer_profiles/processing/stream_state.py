@@ -60,16 +60,15 @@ def update_buckets(
     task = ProfileTask(through, context.segments, datetime.now(UTC), run.live_index)
     results = run_update(context, buckets, task)
     lagging = dict(state.lagging)
-    totals = dict(run.profiles.totals)
     for result in results:
+        # A bucket that failed waits for its next events or for the end of the stream.
         since = lagging.pop(result.bucket, through)
-        totals[f"{result.bucket:02d}"] = result.totals
-        if result.index_error or run.live_index is None:
+        if result.error is None and (result.index_error or run.live_index is None):
             # The lake is up to date. The bucket queues again for the index.
             lagging[result.bucket] = since
     run = replace(
         run,
-        profiles=replace(run.profiles, totals=totals),
+        profiles=run.profiles.with_results(results),
         profiles_updated=run.profiles_updated + sum(result.updated for result in results),
     )
     uncounted = state.uncounted.union(result.bucket for result in results)

@@ -26,8 +26,13 @@ CHECKPOINT = BATCHES_PREFIX + "through.json"
 COMMIT_SUFFIX = ".done.json"
 """Ends the name of a commit. The name of a plan ends in `.json` only."""
 
+PROFILES_PREFIX = "customer_profiles/"
+"""The profiles of all buckets."""
+EVENT_COUNTS_PREFIX = "event_metrics/"
+"""The event counts of all buckets."""
+
 STATE = "_state/profiles.json"
-"""How far the profiles and the live index are, the segment rules, and totals by bucket."""
+"""How far the profiles and the live index are, the segment rules, totals by bucket, the format."""
 REBUILDING = "_state/rebuilding.json"
 """Exists during a rebuild, and after a rebuild that did not complete."""
 LEASE = "_state/stream.json"
@@ -77,12 +82,12 @@ def data_file_batches(name: str) -> tuple[int, int] | None:
 
 def profiles_name(bucket: int) -> str:
     """Return the name of a bucket's profiles."""
-    return f"customer_profiles/bucket={bucket:02d}/profiles.parquet"
+    return f"{PROFILES_PREFIX}bucket={bucket:02d}/profiles.parquet"
 
 
 def event_counts_name(bucket: int) -> str:
     """Return the name of a bucket's event counts."""
-    return f"event_metrics/bucket={bucket:02d}/metrics.parquet"
+    return f"{EVENT_COUNTS_PREFIX}bucket={bucket:02d}/metrics.parquet"
 
 
 def index_progress_name(index_key: str, bucket: int) -> str:

@@ -7,9 +7,14 @@ from collections.abc import Mapping
 
 import polars as pl
 
+DEFAULT_ROW_GROUP = 50_000
+"""Rows in a row group of files that are read as a whole."""
+
 
 def to_parquet(
-    frame: pl.DataFrame, metadata: Mapping[str, str] | None = None, row_group_size: int = 50_000
+    frame: pl.DataFrame,
+    metadata: Mapping[str, str] | None = None,
+    row_group_size: int = DEFAULT_ROW_GROUP,
 ) -> bytes:
     """Write a frame as a Parquet file. Equal frames give equal bytes.
 

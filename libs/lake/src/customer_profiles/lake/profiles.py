@@ -37,7 +37,8 @@ def read_profiles(store: ObjectStore, bucket: int) -> BucketProfiles:
     if stored is None:
         return BucketProfiles(pl.DataFrame(schema=PROFILE_SCHEMA), None, 0)
     metadata = pl.read_parquet_metadata(io.BytesIO(stored.data))
-    profiles = pl.read_parquet(io.BytesIO(stored.data))
+    # An object of an older format has narrower decimals.
+    profiles = pl.read_parquet(io.BytesIO(stored.data)).cast(pl.Schema(PROFILE_SCHEMA))
     return BucketProfiles(profiles, stored.etag, int(metadata[_THROUGH_BATCH]))
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import polars as pl
 
-from customer_profiles.profiles.schema import MONEY, PROFILE_SCHEMA
+from customer_profiles.profiles.schema import PROFILE_SCHEMA, TOTAL
 from customer_profiles.profiles.segments import Segments
 
 
@@ -68,23 +68,26 @@ def deduplicate_events(events: pl.DataFrame) -> pl.DataFrame:
 def _summarise(events: pl.DataFrame) -> pl.DataFrame:
     event_type = pl.col("event_type")
     is_purchase = event_type == "purchase"
-    # Whole ten-thousandths keep sums and rounding exact.
-    ten_thousandths = (pl.col("price") * pl.lit(Decimal(10_000))).cast(pl.Int64)
     summary = events.group_by("user_id").agg(
         pl.len().cast(pl.Int64).alias("total_events"),
         pl.col("user_session").n_unique().cast(pl.Int64).alias("total_sessions"),
         is_purchase.sum().cast(pl.Int64).alias("total_purchases"),
         (event_type == "view").sum().cast(pl.Int64).alias("total_product_views"),
         (event_type == "cart").sum().cast(pl.Int64).alias("total_cart_additions"),
-        ten_thousandths.filter(is_purchase).sum().alias("paid"),
+        # Polars sums decimals in 128 bits.
+        pl.col("price").filter(is_purchase).sum().alias("paid"),
         pl.col("event_time").dt.date().n_unique().cast(pl.Int64).alias("days_active"),
         pl.col("event_time").min().alias("first_seen"),
         pl.col("event_time").max().alias("last_seen"),
     )
-    total, purchases, paid = pl.col("total_events"), pl.col("total_purchases"), pl.col("paid")
+    total, purchases = pl.col("total_events"), pl.col("total_purchases")
+    # Whole ten-thousandths keep the rounding exact. 64 bits hold the sum of only 922 of the highest
+    # prices.
+    paid = (pl.col("paid") * pl.lit(Decimal(10_000))).cast(pl.Int128)
+    number = purchases.cast(pl.Int128)
     # Adding half of the divisor before an integer division rounds half up.
     revenue = (paid + 50) // 100
-    average = (2 * paid + 100 * purchases) // (200 * purchases)
+    average = (2 * paid + 100 * number) // (200 * number)
     rate = (20_000 * purchases + total) // (2 * total) / 100
     summary = summary.with_columns(
         _money(revenue).alias("total_revenue"),
@@ -97,8 +100,8 @@ def _summarise(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def _money(cents: pl.Expr) -> pl.Expr:
-    """Convert whole cents to `MONEY`."""
-    return (cents.cast(pl.Decimal(38, 2)) * pl.lit(Decimal("0.01"))).cast(MONEY)
+    """Convert whole cents to `TOTAL`."""
+    return cents.cast(TOTAL) * pl.lit(Decimal("0.01"))
 
 
 def _favorite(events: pl.DataFrame, column: str, name: str) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from customer_profiles.profiles.schema import PRICE, category_root_expr
+from customer_profiles.profiles.schema import PRICE_SUM, category_root_expr
 
 NONE = "(none)"
 """Stands for the category or brand of events that have none."""
@@ -27,7 +27,7 @@ METRIC_SCHEMA: dict[str, pl.DataType] = {
     "brand": pl.String(),
     "customer_segment": pl.String(),
     "events": pl.Int64(),
-    "revenue": PRICE,
+    "revenue": PRICE_SUM,
 }
 """The columns of `event_metrics/bucket=…/metrics.parquet`.
 

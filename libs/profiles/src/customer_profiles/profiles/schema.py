@@ -5,9 +5,13 @@ from __future__ import annotations
 import polars as pl
 
 MONEY = pl.Decimal(18, 2)
-"""An amount to the cent."""
+"""An amount to the cent that is no larger than the highest price."""
+TOTAL = pl.Decimal(38, 2)
+"""A sum of money to the cent. It holds the sum of any number of prices."""
 PRICE = pl.Decimal(18, 4)
 """The price of one event; currencies have at most four decimals."""
+PRICE_SUM = pl.Decimal(38, 4)
+"""The exact sum of any number of prices."""
 
 EVENT_COLUMNS = (
     "event_id",
@@ -29,7 +33,7 @@ PROFILE_SCHEMA: dict[str, pl.DataType] = {
     "total_purchases": pl.Int64(),
     "total_product_views": pl.Int64(),
     "total_cart_additions": pl.Int64(),
-    "total_revenue": MONEY,
+    "total_revenue": TOTAL,
     "conversion_rate": pl.Float64(),
     "avg_order_value": MONEY,
     "days_active": pl.Int64(),

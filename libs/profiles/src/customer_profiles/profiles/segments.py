@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 import polars as pl
 
 from customer_profiles.common.errors import PipelineError
-from customer_profiles.profiles.schema import MONEY
+from customer_profiles.profiles.schema import TOTAL
 
 DEFAULT_SEGMENTS = Path(__file__).parent / "segments.toml"
 """The rules that apply unless the settings name another file."""
@@ -29,6 +29,8 @@ FIELDS = frozenset(
     }
 )
 """The fields of a profile that a rule may compare."""
+MAX_THRESHOLD = Decimal(10) ** 24
+"""The largest threshold: a million million times the highest price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Segments:
         segment = pl.lit(default.name)
         for rule in reversed(conditions):
             assert rule.field is not None
-            matches = pl.col(rule.field) >= pl.lit(rule.at_least, MONEY)
+            matches = pl.col(rule.field) >= pl.lit(rule.at_least, TOTAL)
             segment = pl.when(matches).then(pl.lit(rule.name)).otherwise(segment)
         return segment.alias("customer_segment")
 
@@ -144,6 +146,8 @@ def _threshold(rule: str, at_least: object) -> Decimal:
     threshold = Decimal(at_least) if _is_int(at_least) else at_least
     if not isinstance(threshold, Decimal) or not threshold.is_finite():
         raise _InvalidRuleError(f"{rule}: at_least is not a number", "at_least")
+    if abs(threshold) > MAX_THRESHOLD:
+        raise _InvalidRuleError(f"{rule}: at_least is more than {MAX_THRESHOLD:.0e}", "at_least")
     if round(threshold, 2) != threshold:
         raise _InvalidRuleError(
             f"{rule}: at_least has more than two decimals, which no field has", "at_least"

@@ -19,7 +19,7 @@ def totals_of(profiles: pl.DataFrame) -> dict[str, Any]:
         `segments` by segment name, `segments_versions` by version as text. All of it can be
         written as JSON.
     """
-    cents = (pl.col("total_revenue") * 100).cast(pl.Int64)
+    cents = (pl.col("total_revenue") * 100).cast(pl.Int128)
     counters = ("events", "purchases", "product_views", "cart_additions")
     sums = profiles.select(
         pl.len().alias("customers"),

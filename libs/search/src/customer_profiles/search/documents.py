@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
+from typing import TYPE_CHECKING, cast
 
 import polars as pl
 
 from customer_profiles.profiles.schema import PROFILE_SCHEMA
 
+if TYPE_CHECKING:
+    from decimal import Decimal
+
 _TIMES = [name for name, dtype in PROFILE_SCHEMA.items() if isinstance(dtype, pl.Datetime)]
 _MONEY = [name for name, dtype in PROFILE_SCHEMA.items() if isinstance(dtype, pl.Decimal)]
+
+MAX_ID_BYTES = 512
+"""Elasticsearch refuses a longer document id."""
+MAX_EXACT_INTEGER = 2**53
+"""Up to here, a double holds every whole number."""
 
 
 def to_ndjson(profiles: pl.DataFrame, version: int) -> bytes:
@@ -44,8 +54,38 @@ def documents(profiles: pl.DataFrame) -> pl.DataFrame:
         numbers, times as ISO 8601 in UTC.
     """
     return profiles.with_columns(
-        *(iso_8601(profiles[name]) for name in _TIMES), pl.col(_MONEY).cast(pl.Float64)
+        *(iso_8601(profiles[name]) for name in _TIMES),
+        *(to_double(profiles[name]) for name in _MONEY),
     ).select("user_id", pl.struct(PROFILE_SCHEMA.keys()).struct.json_encode().alias("document"))
+
+
+def document_id(key: str) -> str:
+    """Return the id of a document from the text that identifies it.
+
+    A text that is too long for an id is replaced by its hash, so the same text always gives the
+    same id.
+    """
+    data = key.encode(errors="surrogatepass")
+    if len(data) <= MAX_ID_BYTES:
+        return key
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def to_double(amounts: pl.Series) -> pl.Series:
+    """Convert decimals to the nearest doubles, which is what an index stores.
+
+    Args:
+        amounts: Decimal.
+
+    Returns:
+        Float64, with the name of `amounts`.
+    """
+    largest = amounts.abs().max()
+    scale = cast("pl.Decimal", amounts.dtype).scale
+    if largest is not None and cast("Decimal", largest).scaleb(scale) > MAX_EXACT_INTEGER:
+        # The cast would round twice: the whole number of the decimal's units, and the quotient.
+        amounts = amounts.cast(pl.String)
+    return amounts.cast(pl.Float64)
 
 
 def iso_8601(times: pl.Series) -> pl.Series:

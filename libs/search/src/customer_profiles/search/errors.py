@@ -11,3 +11,7 @@ class IndexUnavailableError(PipelineError):
 
 class IndexRefusedError(PipelineError):
     """Elasticsearch answers and refuses the request."""
+
+
+class DocumentsRefusedError(IndexRefusedError):
+    """Elasticsearch refuses some documents for what they contain, and takes others."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
@@ -20,7 +21,15 @@ create small segments that have to be merged."""
 COMPLETE: dict[str, Any] = {"complete": True}
 """The `_meta` in the mapping of an index that readers may see: a filled one, or the first."""
 
-_TYPES = {pl.String(): "keyword", pl.Int64(): "long", pl.Float64(): "double"}
+IGNORE_ABOVE = 8191
+"""The longest text, in characters, that searches and aggregations find.
+
+Elasticsearch refuses a document with a keyword of more than 32,766 bytes, and a character takes up
+to four. A longer text remains in the document, and only its search entry is left out."""
+KEYWORD: dict[str, Any] = {"type": "keyword", "ignore_above": IGNORE_ABOVE}
+"""A field with one text that is compared as a whole."""
+
+_TYPES: dict[pl.DataType, str] = {pl.Int64(): "long", pl.Float64(): "double"}
 _SEARCHED_OFTEN = frozenset(
     {
         "user_id",
@@ -42,8 +51,24 @@ profiles and saves a tenth of the work of indexing."""
 
 def _field(name: str, dtype: pl.DataType) -> dict[str, Any]:
     default = "date" if isinstance(dtype, pl.Datetime) else "double"
-    mapping = {"type": _TYPES.get(dtype, default)}
+    mapping = KEYWORD if dtype == pl.String() else {"type": _TYPES.get(dtype, default)}
     return mapping if name in _SEARCHED_OFTEN else {**mapping, "index": False}
+
+
+def keyword_updates(properties: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the keyword fields of an existing index that do not have `IGNORE_ABOVE` yet.
+
+    Args:
+        properties: the fields in the mapping of the index.
+
+    Returns:
+        The fields with `IGNORE_ABOVE`, for a request that updates the mapping.
+    """
+    return {
+        name: {**field, "ignore_above": IGNORE_ABOVE}
+        for name, field in properties.items()
+        if field.get("type") == "keyword" and field.get("ignore_above") != IGNORE_ABOVE
+    }
 
 
 TEMPLATE: dict[str, Any] = {

@@ -14,9 +14,10 @@ from typing import Any
 import polars as pl
 
 from customer_profiles.profiles.event_counts import DIMENSIONS
-from customer_profiles.search.bulk import bulk
+from customer_profiles.search.bulk import bulk, split_bodies
 from customer_profiles.search.client import ElasticsearchConfig, connect, translate_errors
-from customer_profiles.search.documents import iso_8601
+from customer_profiles.search.documents import MAX_ID_BYTES, document_id, iso_8601, to_double
+from customer_profiles.search.mapping import KEYWORD, keyword_updates
 
 EVENT_METRICS = "event_metrics"
 PIPELINE_RUNS = "pipeline_runs"
@@ -27,16 +28,16 @@ BULK_DOCUMENTS = 10_000
 SENDERS = 2
 """Bulk requests at once."""
 
-_KEYWORD, _LONG, _DOUBLE, _DATE = ({"type": name} for name in ("keyword", "long", "double", "date"))
+_LONG, _DOUBLE, _DATE = ({"type": name} for name in ("long", "double", "date"))
 MAPPINGS: dict[str, dict[str, Any]] = {
     EVENT_METRICS: {
-        **{name: _DATE if name == "time" else _KEYWORD for name in DIMENSIONS},
+        **{name: _DATE if name == "time" else KEYWORD for name in DIMENSIONS},
         "events": _LONG,
         "revenue": _DOUBLE,
     },
     PIPELINE_RUNS: {
         "time": _DATE,
-        "kind": _KEYWORD,
+        "kind": KEYWORD,
         "batch": _LONG,
         "events": _LONG,
         "misfits": _LONG,
@@ -45,7 +46,7 @@ MAPPINGS: dict[str, dict[str, Any]] = {
         "lag_events": _LONG,
         "lag_seconds": _DOUBLE,
     },
-    REJECTED_ROWS: {"time": _DATE, "source": _KEYWORD, "reason": _KEYWORD, "rows": _LONG},
+    REJECTED_ROWS: {"time": _DATE, "source": KEYWORD, "reason": KEYWORD, "rows": _LONG},
 }
 """The fields of each index."""
 
@@ -62,16 +63,25 @@ class MetricsIndices:
         self.client = connect(config)
 
     def ensure(self) -> None:
-        """Create the indices that are missing."""
+        """Create the indices that are missing, and let all of them accept texts of any length."""
         with translate_errors(self.config.url):
             for name, properties in MAPPINGS.items():
-                if not self.client.indices.exists(index=name):
+                if self.client.indices.exists(index=name):
+                    self._update_mapping(name)
+                else:
                     # 400: another run has created the index in the meantime.
                     self.client.options(ignore_status=400).indices.create(
                         index=name,
                         settings={"number_of_shards": 1, "number_of_replicas": 0},
                         mappings={"dynamic": "strict", "properties": properties},
                     )
+
+    def _update_mapping(self, name: str) -> None:
+        mapping = self.client.indices.get_mapping(index=name).body[name]["mappings"]
+        if updates := keyword_updates(mapping.get("properties", {})):
+            # 403, 429: a full disk has made the index read-only. A later run updates it.
+            client = self.client.options(ignore_status=(403, 429))
+            client.indices.put_mapping(index=name, properties=updates)
 
     def index_uuid(self, name: str) -> str:
         """Return the UUID of an index; one that is deleted and created again has another."""
@@ -86,11 +96,12 @@ class MetricsIndices:
 
         Args:
             index: one of `METRICS_INDICES`.
-            documents: ids and documents with the fields in `MAPPINGS`.
+            documents: ids and documents with the fields in `MAPPINGS`. An id may have any length
+                (`documents.document_id`).
         """
         actions = (
-            (json.dumps({"index": {"_id": document_id}}), json.dumps(document))
-            for document_id, document in documents
+            (json.dumps({"index": {"_id": document_id(key)}}), json.dumps(document))
+            for key, document in documents
         )
         self.send(index, [f"{action}\n{document}\n" for action, document in actions])
 
@@ -108,7 +119,8 @@ class MetricsIndices:
         ]
 
         def send_part(part: Sequence[str]) -> None:
-            bulk(self.client, index, "".join(part).encode())
+            for body in split_bodies(part, lambda texts: "".join(texts).encode()):
+                bulk(self.client, index, body)
 
         with translate_errors(self.config.url), ThreadPoolExecutor(SENDERS) as senders:
             # Reading all results raises the first failure.
@@ -119,19 +131,20 @@ def counts_to_ndjson(counts: pl.DataFrame, *, delete: bool = False) -> list[str]
     """Write counts of events as bulk actions for `EVENT_METRICS`.
 
     Args:
-        counts: `METRIC_SCHEMA`. The `DIMENSIONS` of a row make up its id.
+        counts: `METRIC_SCHEMA`. The `DIMENSIONS` of a row make up its id (`document_id`).
         delete: delete the documents instead of indexing them.
 
     Returns:
         NDJSON, one text per row: an action, followed by the document if it is indexed.
     """
-    texts = counts.with_columns(iso_8601(counts["time"]))
-    document_id = pl.concat_str(DIMENSIONS, separator="|").alias("_id")
-    metadata = pl.struct(document_id).struct.json_encode()
+    texts = counts.with_columns(iso_8601(counts["time"]), to_double(counts["revenue"]))
+    ids = texts.select(pl.concat_str(DIMENSIONS, separator="|").alias("_id")).to_series()
+    if (ids.str.len_bytes() > MAX_ID_BYTES).any():
+        ids = pl.Series("_id", map(document_id, ids), dtype=pl.String)
+    metadata = pl.struct(ids).struct.json_encode()
     if delete:
         lines = pl.concat_str(pl.lit('{"delete":'), metadata, pl.lit("}\n"))
     else:
-        revenue = pl.col("revenue").cast(pl.Float64)
-        document = pl.struct(*DIMENSIONS, "events", revenue).struct.json_encode()
+        document = pl.struct(*DIMENSIONS, "events", "revenue").struct.json_encode()
         lines = pl.concat_str(pl.lit('{"index":'), metadata, pl.lit("}\n"), document, pl.lit("\n"))
     return texts.select(lines).to_series().to_list()

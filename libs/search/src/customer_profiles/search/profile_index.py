@@ -10,10 +10,18 @@ import polars as pl
 from elasticsearch import Elasticsearch
 
 from customer_profiles.common.errors import PipelineError
-from customer_profiles.search.bulk import bulk
+from customer_profiles.search.bulk import bulk, split_bodies
 from customer_profiles.search.client import ElasticsearchConfig, connect, translate_errors
 from customer_profiles.search.documents import to_ndjson
-from customer_profiles.search.mapping import ALIAS, COMPLETE, INDEX_PATTERN, REFRESH, TEMPLATE
+from customer_profiles.search.errors import DocumentsRefusedError
+from customer_profiles.search.mapping import (
+    ALIAS,
+    COMPLETE,
+    INDEX_PATTERN,
+    REFRESH,
+    TEMPLATE,
+    keyword_updates,
+)
 
 BULK_DOCUMENTS = 5_000
 """Documents per bulk request: about 2.5 MB."""
@@ -59,6 +67,7 @@ class ProfileIndex:
             self.client.indices.put_index_template(name=ALIAS, body=TEMPLATE)
             live = self._live()
             if live:
+                self._update_mappings()
                 return live
             # 400: another run has created the index in the meantime.
             client = self.client.options(ignore_status=400)
@@ -130,19 +139,32 @@ class ProfileIndex:
 
         Raises:
             IndexUnavailableError: Elasticsearch does not answer.
-            IndexRefusedError: Elasticsearch refused a document; the message names the index and the
-                reason.
+            DocumentsRefusedError: Elasticsearch refused a document and has all others; the message
+                names the index and the reason.
+            IndexRefusedError: Elasticsearch refused all documents of a request.
         """
+        refusals: list[DocumentsRefusedError] = []
+
+        def send(body: bytes) -> None:
+            try:
+                bulk(self.client, index.name, body)
+            except DocumentsRefusedError as error:
+                # The documents after it do not have to wait for one that is refused.
+                refusals.append(error)
+
         with translate_errors(self.config.url), ThreadPoolExecutor(1) as sender:
             request: Future[None] | None = None
             for start in range(0, profiles.height, BULK_DOCUMENTS):
                 # Prepare this request while Elasticsearch handles the previous one.
-                body = to_ndjson(profiles[start : start + BULK_DOCUMENTS], version)
-                if request:
-                    request.result()
-                request = sender.submit(bulk, self.client, index.name, body)
+                part = profiles[start : start + BULK_DOCUMENTS]
+                for body in split_bodies(part, lambda rows: to_ndjson(rows, version)):
+                    if request:
+                        request.result()
+                    request = sender.submit(send, body)
             if request:
                 request.result()
+        if refusals:
+            raise refusals[0]
 
     def refresh(self, index: IndexRef) -> None:
         """Make all indexed documents visible to searches."""
@@ -184,6 +206,14 @@ class ProfileIndex:
             remove = {"index": previous.name, "alias": ALIAS, "must_exist": True}
             actions.insert(0, {"remove": remove})
         self.client.indices.update_aliases(actions=actions)
+
+    def _update_mappings(self) -> None:
+        """Let the indices of older versions accept texts of any length, too."""
+        # 403, 429: a full disk has made the index read-only. A later run updates it.
+        client = self.client.options(ignore_status=(403, 429))
+        for name, content in self.client.indices.get_mapping(index=INDEX_PATTERN).body.items():
+            if updates := keyword_updates(content["mappings"].get("properties", {})):
+                client.indices.put_mapping(index=name, properties=updates)
 
     def _live(self) -> IndexRef | None:
         return next(iter(self._indices(ALIAS)), None)

@@ -10,10 +10,12 @@ from typing import Any
 from py4j.protocol import Py4JError
 from pyspark import SparkContext, StatusTracker
 
+from customer_profiles.common import defaults
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.processing.settings import Settings
 from customer_profiles.processing.spark.failures import no_worker_message
 from customer_profiles.processing.spark.interrupts import was_interrupted
+from customer_profiles.processing.spark.master import missing_worker_cause, read_master
 
 POLL_S = 0.5
 
@@ -55,7 +57,8 @@ class Cluster:
                 # Spark itself gives up sooner on a master that does not answer.
                 limit = self._settings.worker_wait_s
                 waited = limit if time.monotonic() - began > limit else None
-                message = no_worker_message(self._settings.spark_master, waited)
+                cause = None if waited is None else self._missing_worker_cause()
+                message = no_worker_message(self._settings.spark_master, waited, cause)
                 raise PipelineError(message) from error
             raise
         finally:
@@ -74,6 +77,16 @@ class Cluster:
         tracker = self.context.statusTracker()
         stages = [tracker.getStageInfo(stage) for stage in _active_stages(tracker)]
         self._progress(step, sum(stage.numCompletedTasks for stage in stages if stage), tasks)
+
+    def _missing_worker_cause(self) -> str | None:
+        """Ask the master why this application has no worker."""
+        ports = (self._settings.spark_ui_port, defaults.PORTS["SPARK_UI_PORT"])
+        state = read_master(self._settings.spark_master, ports)
+        try:
+            return missing_worker_cause(state, self.context.applicationId) if state else None
+        except (KeyError, TypeError, Py4JError, OSError):
+            # Another version of Spark describes itself differently.
+            return None
 
     @property
     def worker_wait_s(self) -> int:

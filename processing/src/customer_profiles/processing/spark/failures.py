@@ -30,17 +30,26 @@ def task_failure_message(error: Py4JError, log: Path) -> str:
     )
 
 
-def no_worker_message(master: str, waited_s: int | None) -> str:
+def no_worker_message(master: str, waited_s: int | None, cause: str | None = None) -> str:
     """Return the message for a job that no worker took.
 
     Args:
         master: the master's URL.
         waited_s: how long the run waited for a worker; None if the master did not answer at all.
+        cause: why there was no worker, as `missing_worker_cause` returns it; None if unknown.
     """
-    cause = "does not answer" if waited_s is None else f"had no worker for this run in {waited_s} s"
+    if waited_s is None:
+        return (
+            f"The Spark master {master} does not answer.\n"
+            "`make status` shows whether it runs, and `make up` starts it. Then run the command "
+            "again: it goes on from here."
+        )
+    cause = cause or (
+        "`make status` shows whether a worker runs, and `make up` starts it. Where one runs, "
+        "either another run holds its cores, or it has less free memory than "
+        "SPARK_EXECUTOR_MEMORY."
+    )
     return (
-        f"The Spark master {master} {cause}.\n"
-        "`make status` shows whether master and worker run, and `make up` starts them. Where they "
-        "run, the worker has less free memory than SPARK_EXECUTOR_MEMORY. Then run the command "
-        "again: it goes on from here."
+        f"The Spark master {master} had no worker for this run in {waited_s} s.\n"
+        f"{cause} Then run the command again: it goes on from here."
     )

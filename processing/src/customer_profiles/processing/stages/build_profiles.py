@@ -26,7 +26,8 @@ def build_profiles(context: Context, state: RunState, plan: ProfilePlan) -> RunS
     """Bring the planned buckets up to the newest batch, and save how far they are.
 
     Raises:
-        PipelineError: the lake does not answer or a task fails; the next run goes on from there.
+        PipelineError: the lake does not answer; the next run goes on from there. A bucket whose
+            profiles cannot be built is part of the state instead, and the next run tries it again.
     """
     context.start_spark(state.live_index)
     results = run_update(context, plan.buckets, plan.task)
@@ -36,14 +37,10 @@ def build_profiles(context: Context, state: RunState, plan: ProfilePlan) -> RunS
     errors = {result.bucket: result.index_error for result in results if result.index_error}
     task = plan.task
     profiles = replace(
-        state.profiles,
+        state.profiles.with_results(results),
         through_batch=task.through_batch,
         segments=context.segments.as_json(),
         counted=False,
-        totals={
-            **state.profiles.totals,
-            **{f"{result.bucket:02d}": result.totals for result in results},
-        },
     )
     if task.index is None:
         behind = sorted({*plan.buckets, *profiles.behind})
@@ -69,13 +66,22 @@ def build_profiles(context: Context, state: RunState, plan: ProfilePlan) -> RunS
 
 
 def run_update(context: Context, buckets: Sequence[int], task: ProfileTask) -> list[BucketResult]:
-    """Run `update_bucket` for some buckets on the cluster."""
+    """Run `update_bucket` for some buckets on the cluster; warn of those that failed."""
     cluster = context.spark.start()
     groups = min(len(buckets), 4 * cluster.cores)
     rdd = cluster.context.parallelize(list(buckets), groups).mapPartitions(
         partial(update_buckets, context.tasks, task)
     )
-    return cast("list[BucketResult]", context.spark.run(rdd, "profiles", groups))
+    results = cast("list[BucketResult]", context.spark.run(rdd, "profiles", groups))
+    for result in results:
+        if result.error:
+            logger.warning(
+                "the profiles of bucket %02d could not be built: %s",
+                result.bucket,
+                result.error,
+                extra={"event": "bucket_failed", "batch": task.through_batch},
+            )
+    return results
 
 
 def compact_log(context: Context, through_batch: int) -> None:

@@ -11,7 +11,8 @@ from typing import cast
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.lake.layout import INDEX_PROGRESS_PREFIX, REBUILDING
 from customer_profiles.processing.state import Context, RunState
-from customer_profiles.processing.tasks.profile import IndexedCustomers, ProfileTask, index_newest
+from customer_profiles.processing.tasks.newest import IndexedCustomers, index_newest
+from customer_profiles.processing.tasks.profile import ProfileTask
 from customer_profiles.search.errors import IndexUnavailableError
 from customer_profiles.search.mapping import ALIAS
 from customer_profiles.search.profile_index import IndexRef
@@ -42,7 +43,8 @@ def publish_index(context: Context, state: RunState, task: ProfileTask) -> RunSt
     if task.index is None:
         return state
     context.index.refresh(task.index)
-    if task.rebuild and state.index_error is None:
+    # An index that lacks a bucket is not for readers. The next rebuild fills another one.
+    if task.rebuild and state.index_error is None and not state.profiles.failed:
         state = _promote(context, state, task.index)
     context.stopwatch.lap("publish_index")
     return state

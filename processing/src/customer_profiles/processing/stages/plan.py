@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.kafka.admin import watermarks
 from customer_profiles.lake.batch_log import Batch, BatchLog, next_offset_ranges
+from customer_profiles.lake.formats import FORMAT, convert_objects
 from customer_profiles.lake.layout import REBUILDING
 from customer_profiles.lake.lease import lease_holder
 from customer_profiles.processing.settings import Settings
@@ -47,6 +48,7 @@ def load_state(context: Context, *, rebuild: bool = False, holds_lease: bool = F
 
     Raises:
         PipelineError: a stream runs, the settings do not fit the lake, or a server does not answer.
+        WriteConflictError: another run writes to a lake of an older format.
     """
     if not holds_lease and (holder := lease_holder(context.store)):
         raise PipelineError(
@@ -67,6 +69,7 @@ def load_state(context: Context, *, rebuild: bool = False, holds_lease: bool = F
             "A rebuild did not reach its end, so index and lake may differ: run `make rebuild`",
             extra={"event": "rebuild_incomplete"},
         )
+    state = replace(state, profiles=_convert(context, profiles))
     context.stopwatch.lap("load_state")
     return state
 
@@ -111,12 +114,28 @@ def plan_profiles(
     else:
         buckets = log.buckets_changed_since(state.profiles.through_batch)
         buckets |= set(state.profiles.behind) if index else set()
+        buckets |= {int(bucket) for bucket in state.profiles.failed}
     if not buckets:
         return None
     task = ProfileTask(
         log.last_committed, context.segments, datetime.now(UTC), index, rebuild=rebuild
     )
     return ProfilePlan(tuple(sorted(buckets)), task)
+
+
+def _convert(context: Context, profiles: ProfilesState) -> ProfilesState:
+    """Give all stored profiles and event counts the current format, before any is written."""
+    if profiles.format >= FORMAT:
+        return profiles
+    profiles = replace(profiles, format=FORMAT)
+    if converted := convert_objects(context.store):
+        profiles.save(context.store)
+        logger.info(
+            "%d objects of profiles and event counts now hold sums of any size",
+            converted,
+            extra={"event": "format_converted"},
+        )
+    return profiles
 
 
 def _check_buckets(log: BatchLog, settings: Settings) -> None:

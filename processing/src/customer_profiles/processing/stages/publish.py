@@ -18,6 +18,7 @@ def publish_report(context: Context, state: RunState) -> RunReport:
         profiles_updated=state.profiles_updated,
         profiles_indexed=state.profiles_indexed,
         index_error=state.index_error,
+        failed_buckets=dict(state.profiles.failed),
         files_compacted=state.files_compacted,
     )
     report.add_totals(state.profiles.totals.values(), context.segments.version)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -18,6 +18,12 @@ from customer_profiles.processing.tasks.config import TaskConfig
 
 BLOCK_EVENTS = 150_000
 """Events that a reading task collects before it passes them on."""
+MAX_LETTER_BYTES = 900_000
+"""The longest dead letter. Kafka takes messages of up to a million bytes."""
+MAX_CUT_CHARACTERS = 100_000
+"""How much of its message a dead letter keeps that would be longer."""
+MAX_CUT_DETAIL = 1_000
+"""How much of the explanation it keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +103,12 @@ def _dead_letter(message: InvalidMessage) -> tuple[str, str]:
         text=message.text,
         detail=message.reason,
     )
-    return f"{source}/{message.offset}", letter.to_json()
+    value = letter.to_json()
+    if len(value.encode()) > MAX_LETTER_BYTES:
+        note = f"cut after {MAX_CUT_CHARACTERS:,} characters of the text"
+        detail = f"{message.reason[:MAX_CUT_DETAIL]} ({note})"
+        value = replace(letter, text=message.text[:MAX_CUT_CHARACTERS], detail=detail).to_json()
+    return f"{source}/{message.offset}", value
 
 
 def write_events(

@@ -1,7 +1,8 @@
-"""Tasks of the profile stages: bring a bucket up to a batch, index a batch's customers early."""
+"""The task of the profile stage: bring a bucket up to a batch."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,15 +21,18 @@ from customer_profiles.lake.profiles import (
     write_profiles,
 )
 from customer_profiles.processing.tasks.config import TaskConfig
-from customer_profiles.profiles.aggregate import (
-    build_from_distinct,
-    build_profiles,
-    deduplicate_events,
-)
+from customer_profiles.profiles.aggregate import build_from_distinct, deduplicate_events
 from customer_profiles.profiles.event_counts import add_counts, count_events
 from customer_profiles.profiles.segments import Segments
 from customer_profiles.profiles.totals import totals_of
 from customer_profiles.search.profile_index import IndexRef, ProfileIndex
+
+logger = logging.getLogger(__name__)
+
+UNFORESEEN = (Exception, pl.exceptions.PanicException)
+"""What a bucket's data can cause. A panic of Polars is no `Exception`."""
+MAX_REASON = 500
+"""Characters of a reason; the error may quote a value of any length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +62,33 @@ class BucketResult:
     compacted: int
     """Small data files that became one."""
     totals: dict[str, Any]
-    """As `profiles.totals.totals_of` returns them."""
-
-
-@dataclass(frozen=True, slots=True)
-class IndexedCustomers:
-    """What `index_newest` did."""
-
-    customers: int
-    error: str | None
+    """As `profiles.totals.totals_of` returns them; empty if `error` is set."""
+    error: str | None = None
+    """Why the profiles could not be built. They are as they were before the run."""
 
 
 def update_buckets(
     config: TaskConfig, task: ProfileTask, buckets: Iterable[int]
 ) -> Iterator[BucketResult]:
-    """Run `update_bucket` for some buckets, one after the other."""
+    """Run `update_bucket` for some buckets, one after the other.
+
+    A bucket whose profiles cannot be built does not hold up the others. Its result has the reason.
+
+    Raises:
+        PipelineError: as `update_bucket` raises it.
+        OSError: a connection failed; Spark repeats the task.
+    """
     store = config.connect_lake()
     index = config.connect_index() if task.index else None
     for bucket in buckets:
-        yield update_bucket(store, index, bucket, task)
+        try:
+            result = update_bucket(store, index, bucket, task)
+        except (PipelineError, OSError):
+            raise
+        except UNFORESEEN as error:
+            logger.exception("the profiles of bucket %02d cannot be built", bucket)
+            result = BucketResult(bucket, 0, 0, None, 0, {}, _reason(error))
+        yield result
 
 
 def update_bucket(
@@ -184,25 +196,7 @@ def _index(
     return profiles.height, None
 
 
-def index_newest(
-    config: TaskConfig, task: ProfileTask, index: IndexRef, buckets: Iterable[int]
-) -> Iterator[IndexedCustomers]:
-    """Index the customers of the newest batch, ahead of their profiles in the lake.
-
-    A stream does this for every batch, and `update_bucket` for some buckets at a time.
-    Both write the same documents with the same version, so neither undoes the other.
-    """
-    store = config.connect_lake()
-    events = []
-    for bucket in buckets:
-        partition = EventPartition(store, bucket)
-        files = partition.live_files(task.through_batch)
-        newest = [file for file in files if file.last_batch == task.through_batch]
-        events.append(partition.read_events(files, partition.user_ids(newest)))
-    profiles = build_profiles(pl.concat(events), task.segments, task.generated_at)
-    try:
-        config.connect_index().index_profiles(index, profiles, task.through_batch)
-    except PipelineError as error:
-        yield IndexedCustomers(profiles.height, str(error))
-    else:
-        yield IndexedCustomers(profiles.height, None)
+def _reason(error: BaseException) -> str:
+    """Return what went wrong in one line."""
+    text = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {text}"[:MAX_REASON]

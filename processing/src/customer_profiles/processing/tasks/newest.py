@@ -1,0 +1,64 @@
+"""The task of a stream that indexes a batch's customers before the lake has their profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from customer_profiles.common.errors import PipelineError
+from customer_profiles.lake.events import EventPartition
+from customer_profiles.lake.object_store import ObjectStore
+from customer_profiles.processing.tasks.config import TaskConfig
+from customer_profiles.processing.tasks.profile import UNFORESEEN, ProfileTask
+from customer_profiles.profiles.aggregate import build_profiles
+from customer_profiles.profiles.schema import PROFILE_SCHEMA
+from customer_profiles.search.profile_index import IndexRef
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedCustomers:
+    """What `index_newest` did."""
+
+    customers: int
+    error: str | None
+
+
+def index_newest(
+    config: TaskConfig, task: ProfileTask, index: IndexRef, buckets: Iterable[int]
+) -> Iterator[IndexedCustomers]:
+    """Index the customers of the newest batch, ahead of their profiles in the lake.
+
+    A stream does this for every batch, and `update_bucket` for some buckets at a time.
+    Both write the same documents with the same version, so neither undoes the other.
+    """
+    profiles = _build_newest(config.connect_lake(), task, list(buckets))
+    try:
+        config.connect_index().index_profiles(index, profiles, task.through_batch)
+    except PipelineError as error:
+        yield IndexedCustomers(profiles.height, str(error))
+    else:
+        yield IndexedCustomers(profiles.height, None)
+
+
+def _build_newest(store: ObjectStore, task: ProfileTask, buckets: Sequence[int]) -> pl.DataFrame:
+    """Build the profiles of the newest batch's customers.
+
+    A bucket whose profiles cannot be built is left out. `update_bucket` meets it again, and its
+    reason becomes part of the report.
+    """
+    try:
+        events = []
+        for bucket in buckets:
+            partition = EventPartition(store, bucket)
+            files = partition.live_files(task.through_batch)
+            newest = [file for file in files if file.last_batch == task.through_batch]
+            events.append(partition.read_events(files, partition.user_ids(newest)))
+        return build_profiles(pl.concat(events), task.segments, task.generated_at)
+    except (PipelineError, OSError):
+        raise
+    except UNFORESEEN:
+        if len(buckets) == 1:
+            return pl.DataFrame(schema=PROFILE_SCHEMA)
+        return pl.concat(_build_newest(store, task, [bucket]) for bucket in buckets)
