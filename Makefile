@@ -15,7 +15,12 @@ COVERAGE_FLOOR := 70
 PY := .venv/bin/python
 READY := .venv/.ready
 LOCKED := requirements.lock pyproject.toml $(wildcard */pyproject.toml libs/*/pyproject.toml)
-SELECTION = $(if $(REASON),--reason "$(REASON)") $(if $(SOURCE),--source "$(SOURCE)") $(if $(SINCE),--since "$(SINCE)")
+
+# What people name on the command line reaches the shell through the environment, as "$$FILE", so that
+# neither Make nor the shell evaluates it: a file may be called `a "b" $c.csv`. `value` keeps its $.
+NAMED := FILE ROWS SEED REASON SOURCE SINCE EXPORT CORRECTED MENDED STREAM_INTERVAL SPEED RATE ID FROM WORKERS SERVER VERSION
+$(foreach name,$(NAMED),$(if $(filter undefined,$(origin $(name))),,$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
+SELECTION = $(if $(REASON),--reason="$$REASON") $(if $(SOURCE),--source="$$SOURCE") $(if $(SINCE),--since="$$SINCE")
 
 # Containers where a Docker engine answers, otherwise the native stack. STACK=docker|native overrides that.
 KIND := $(shell ./scripts/stack-kind.sh)
@@ -68,7 +73,7 @@ status: $(STACK_READY) ## Show what runs, since when, with how much memory and w
 	@$(SERVERS) status
 
 logs: $(STACK_READY) ## Show the end of the servers' logs [SERVER=kafka FOLLOW=1]
-	@$(SERVERS) logs $(SERVER) $(if $(FOLLOW),--follow)
+	@$(SERVERS) logs $(if $(SERVER),"$$SERVER") $(if $(FOLLOW),--follow)
 
 clean: $(STACK_READY) ## Remove all data after a question [YES=1]; the built servers are kept
 	@$(SERVERS) clean $(if $(YES),--yes)
@@ -77,24 +82,24 @@ spark-jars: $(READY) ## Fetch the jars that let Spark itself read the lake (23 M
 	@$(PY) -m stack spark-jars
 
 scale: $(STACK_READY) ## Change the number of Spark workers: WORKERS=3
-	@./scripts/scale.sh "$(or $(WORKERS),$(error Name a number of workers: make scale WORKERS=3))"
+	@./scripts/scale.sh "$(if $(WORKERS),$$WORKERS,$(error Name a number of workers: make scale WORKERS=3))"
 	@$(SERVERS) up
 
 ##@ From events to profiles
 sample: $(STACK_READY) ## Write a synthetic file of events [ROWS=885129 SEED=1 FILE=data/events.csv]
-	@$(SAMPLE) --rows "$(ROWS)" --seed "$(SEED)" --out "$(FILE)" $(if $(FORCE),--force)
+	@$(SAMPLE) --rows="$$ROWS" --seed="$$SEED" --out="$$FILE" $(if $(FORCE),--force)
 
 dataset: $(READY) ## Download the real file of events from Kaggle; needs an account there [FILE=data/events.csv]
-	@./scripts/dataset.sh "$(FILE)"
+	@./scripts/dataset.sh "$$FILE"
 
 ingest: $(STACK_READY) ## Send a CSV file to Kafka, every row exactly once [FILE=data/events.csv REINGEST=1; FILE=- reads a pipe]
-	@$(INGESTION) ingest "$(FILE)"
+	@$(INGESTION) ingest -- "$$FILE"
 
 dead-letters: $(STACK_READY) ## Show rejected rows by reason, source and day [REASON= SOURCE= SINCE= EXPORT=letters.csv]
-	@$(INGESTION) dead-letters $(SELECTION) $(if $(EXPORT),--export "$(EXPORT)")
+	@$(INGESTION) dead-letters $(SELECTION) $(if $(EXPORT),--export="$$EXPORT")
 
 redrive: $(STACK_READY) ## Send corrected dead letters again: CORRECTED=letters.csv or REASON=… [APPLY=1; without it, a dry run]
-	@$(INGESTION) redrive $(SELECTION) $(if $(or $(CORRECTED),$(MENDED)),--corrected "$(or $(CORRECTED),$(MENDED))") $(if $(APPLY),--apply)
+	@$(INGESTION) redrive $(SELECTION) $(if $(CORRECTED),--corrected="$$CORRECTED",$(if $(MENDED),--corrected="$$MENDED")) $(if $(APPLY),--apply)
 
 # The name of `redrive` until 0.1; kept for one release.
 replay: redrive
@@ -104,10 +109,10 @@ process: $(STACK_READY) ## Turn everything new in Kafka into profiles, in the la
 	@$(PROCESSING) process $(if $(BRIEF),--brief)
 
 stream: $(STACK_READY) ## Keep processing until Ctrl-C: profiles follow events within seconds [STREAM_INTERVAL=2]
-	@$(if $(STREAM_INTERVAL),STREAM_INTERVAL="$(STREAM_INTERVAL)") $(PROCESSING) stream
+	@$(PROCESSING) stream
 
 simulate: $(STACK_READY) ## Simulate live traffic from a file [FILE=data/events.csv SPEED=60, or RATE=100 events/s]
-	@$(INGESTION) simulate "$(FILE)" --speed "$(or $(SPEED),60)" $(if $(RATE),--rate "$(RATE)")
+	@$(INGESTION) simulate --speed="$(if $(SPEED),$$SPEED,60)" $(if $(RATE),--rate="$$RATE") -- "$$FILE"
 
 # The name of `simulate` until 0.1; kept for one release.
 replay-live: simulate
@@ -123,7 +128,7 @@ summary: $(STACK_READY) ## Show what all profiles add up to, the best customers 
 	@$(PROCESSING) summary
 
 profile: $(STACK_READY) ## Show one customer's profile: ID=1515915625519388267 [FROM=lake]; warns if lake and index differ
-	@$(PROCESSING) profile "$(or $(ID),$(error Name a customer: make profile ID=…))" $(if $(FROM),--from "$(FROM)")
+	@$(PROCESSING) profile $(if $(FROM),--from="$$FROM") -- "$(if $(ID),$$ID,$(error Name a customer: make profile ID=…))"
 
 ##@ Dashboards
 dashboard: $(STACK_READY) ## Serve the page with all charts on http://127.0.0.1:8050 until Ctrl-C; in containers, name Kibana's address
@@ -147,7 +152,7 @@ test-compose: $(READY) ## Test the containers, on this machine's engine or on on
 	@$(WITH_JAVA) ./tests/compose/run.sh
 
 bench-ingest: $(READY) ## Compare ingestion with a row-by-row producer and kcat, on the running broker [FILE=data/events.csv KEEP=1]
-	@$(PY) -m benchmarks.bench_ingest "$(FILE)" $(if $(KEEP),--keep docs/benchmarks.md)
+	@$(PY) -m benchmarks.bench_ingest $(if $(KEEP),--keep docs/benchmarks.md) -- "$$FILE"
 
 bench-process: $(READY) ## Compare processing with a plain Spark job and DuckDB, and measure its growth [GROWTH="3 10" KEEP=1]
 	@$(WITH_JAVA) $(PY) -m benchmarks.bench_process $(if $(GROWTH),--growth $(GROWTH)) $(if $(KEEP),--keep docs/benchmarks.md)
@@ -178,7 +183,7 @@ reference: $(READY) ## Write the reference pages in docs/reference from the code
 	@$(PY) -m scripts.generate_reference
 
 release-notes: ## Print a version's section of the changelog [VERSION=0.2.0]
-	@./scripts/release-notes.sh $(VERSION)
+	@./scripts/release-notes.sh $(if $(VERSION),"$$VERSION")
 
 lock: $(READY) ## Renew the hashed locks from the pyproject.toml files
 	@PYTHON=$(PY) ./scripts/lock.sh

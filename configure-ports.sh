@@ -30,7 +30,8 @@ usage: ./configure-ports.sh [--repick]
 Chooses a free port for every server and writes it to .env: the default port where it is free, else
 the next free one. A port that .env or the environment already sets stays as it is.
 
-  --repick   replace ports that another program has taken since; the stack has to be down
+  --repick   replace ports that another program has taken since, and ports that two settings have;
+             the stack has to be down
 TEXT
 }
 
@@ -53,8 +54,37 @@ pick() {
   echo "$port"
 }
 
+# Fails if two settings have one port. With --repick, only if .env cannot repair that.
+check_shared() {
+  local repick=$1 number name value other
+  for number in "${!PORTS[@]}"; do
+    name=${PORTS[number]%%=*} value=${values[number]}
+    other=$(first_with "$value")
+    if [[ -z $value || $other == "$name" ]]; then
+      continue
+    elif ! $repick; then
+      die "$other and $name are both $value. Correct one of them in .env," \
+        "or let ./configure-ports.sh --repick choose another port for $name."
+    elif [[ -n ${!name:-} ]]; then
+      die "$other and $name are both $value, and the environment sets $name." \
+        "Change it there, or unset $name."
+    fi
+  done
+}
+
+# Prints the first setting that has port $1.
+first_with() {
+  local number
+  for number in "${!PORTS[@]}"; do
+    if [[ ${values[number]} == "$1" ]]; then
+      echo "${PORTS[number]%%=*}"
+      return
+    fi
+  done
+}
+
 main() {
-  local repick=false home entry name default value port chosen=()
+  local repick=false home number entry name default value port other values=() chosen=()
   case ${1:-} in
     "") ;;
     --repick) repick=true ;;
@@ -67,26 +97,31 @@ main() {
       exit 2
       ;;
   esac
-  home=$(env_get STACK_HOME)
+  home=$(env_setting STACK_HOME)
   if $repick && compgen -G "${home:-.stack}/run/*.json" >/dev/null; then
     die "The stack is running on its ports. Run \`make down\` first."
   fi
-  env_create
   for entry in "${PORTS[@]}"; do
-    name=${entry%%=*}
-    value=${!name:-$(env_get "$name")}
+    value=$(env_setting "${entry%%=*}")
+    values+=("$value")
     [[ -z $value ]] || chosen+=("$value")
   done
-  for entry in "${PORTS[@]}"; do
+  check_shared "$repick"
+  env_create
+  for number in "${!PORTS[@]}"; do
+    entry=${PORTS[number]} value=${values[number]}
     name=${entry%%=*} default=${entry#*=}
-    value=${!name:-$(env_get "$name")}
-    if [[ -n $value ]] && ! { $repick && is_taken "$value"; }; then
+    other=$(first_with "$value")
+    if [[ -n $value && $other == "$name" ]] && ! { $repick && is_taken "$value"; }; then
       continue
     fi
     port=$(pick "$default")
+    values[number]=$port
     chosen+=("$port")
     env_replace "$name" "$port"
-    if [[ -n $value ]]; then
+    if [[ -n $value && $other != "$name" ]]; then
+      log "port $value is the one of $other, too: $name=$port in .env"
+    elif [[ -n $value ]]; then
       log "port $value is taken now: $name=$port in .env"
     elif [[ $port != "$default" ]]; then
       log "port $default is taken: $name=$port in .env"
@@ -95,7 +130,7 @@ main() {
   if [[ $(detect_platform) == codespaces ]]; then
     log "this Codespace forwards the running servers to:"
     for name in ELASTICSEARCH_PORT MINIO_CONSOLE_PORT SPARK_UI_PORT; do
-      log "  $name  $(codespaces_url "$(env_get "$name")")"
+      log "  $name  $(codespaces_url "$(env_setting "$name")")"
     done
   fi
 }

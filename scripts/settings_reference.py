@@ -44,7 +44,6 @@ OTHER_SETTINGS: Mapping[str, tuple[str, str]] = {
         name: (str(defaults.PORTS[name]), meaning)
         for name, meaning in {
             "KAFKA_CONTROLLER_PORT": "Port of Kafka's controller.",
-            "SPARK_UI_PORT": "Port of the Spark master's page.",
             "MINIO_CONSOLE_PORT": "Port of MinIO's page.",
             "ELASTICSEARCH_TRANSPORT_PORT": "Port of Elasticsearch's internal protocol.",
             "KIBANA_PORT": "Port of Kibana.",

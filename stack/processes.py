@@ -43,6 +43,7 @@ class ProcessRecords:
     def write(self, name: str, pid: int) -> None:
         """Record the process of a server that was started."""
         path = self._path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_suffix(".new")
         new.write_text(json.dumps({"pid": pid, "began": psutil.Process(pid).create_time()}))
         new.replace(path)
@@ -74,6 +75,10 @@ class ProcessRecords:
         process = self.process(name)
         if process is not None:
             stop_session(process)
+        self.remove(name)
+
+    def remove(self, name: str) -> None:
+        """Delete a record, whatever its process does."""
         self._path(name).unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:

@@ -74,10 +74,14 @@ class Settings:
             minio_user=required("MINIO_ROOT_USER"),
             minio_password=required("MINIO_ROOT_PASSWORD"),
         )
-        ports = list(settings.ports.values())
-        duplicates = sorted({port for port in ports if ports.count(port) > 1})
-        if duplicates:
-            problems.append(f"port {duplicates[0]} is given to two servers")
+        names: dict[int, str] = {}
+        for name, port in settings.ports.items():
+            other = names.setdefault(port, name)
+            if other != name:
+                problems.append(
+                    f"{other} and {name} are both {port} (./configure-ports.sh --repick chooses "
+                    "another port)"
+                )
         if problems:
             raise StackError(
                 "The settings are not usable: " + "; ".join(problems) + ".\n"

@@ -32,6 +32,8 @@ class Supervisor:
         self._run = settings.home / "run"
         self._logs = settings.home / "logs"
         self._records = ProcessRecords(self._run)
+        self._stop_requests = ProcessRecords(self._run / "stop-requests")
+        """Each `down` that waits for an `up` to end."""
 
     def log_path(self, name: str) -> Path:
         """Return the log file of a server."""
@@ -53,7 +55,8 @@ class Supervisor:
 
         Raises:
             StackError: a port is taken, or a server ends or does not answer by its deadline. The
-                servers that this call started are stopped again.
+                servers that this call started are stopped again. The same happens if another
+                process calls `down` meanwhile.
         """
         with self._lock():
             missing = [server for server in servers if self._records.process(server.name) is None]
@@ -66,6 +69,8 @@ class Supervisor:
                     while not ready[server.after].wait(POLL_S):
                         if giving_up.is_set():
                             return
+                if giving_up.is_set():
+                    return
                 if server in missing:
                     self._start(server)
                 self._await_ready(server, giving_up)
@@ -88,14 +93,34 @@ class Supervisor:
     def down(self, names: Sequence[str]) -> list[str]:
         """Stop servers with every process that they started.
 
+        An `up` of another process that is still starting servers ends first, with its servers.
+
         Returns:
             The names of the servers that were running.
         """
-        with self._lock():
-            running = [name for name in names if self._records.process(name) is not None]
+        running = self._running(names)
+        with self._stop_request(), self._lock():
+            running += self._running(names)
             with ThreadPoolExecutor(max(1, len(names))) as pool:
                 list(pool.map(self._records.stop, names))
-        return running
+        return [name for name in names if name in running]
+
+    def _running(self, names: Sequence[str]) -> list[str]:
+        return [name for name in names if self._records.process(name) is not None]
+
+    @contextmanager
+    def _stop_request(self) -> Iterator[None]:
+        name = str(os.getpid())
+        self._stop_requests.write(name, os.getpid())
+        try:
+            yield
+        finally:
+            self._stop_requests.remove(name)
+
+    def _stop_is_requested(self) -> bool:
+        # The request of a command that was killed has no running process.
+        names = self._stop_requests.names()
+        return any(self._stop_requests.process(name) is not None for name in names)
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -151,6 +176,11 @@ class Supervisor:
         started = time.monotonic()
         while not server.ready():
             waited_s = time.monotonic() - started
+            if self._stop_is_requested():
+                raise StackError(
+                    f"Another command stopped the stack while {server.name} was starting.\n"
+                    "Run `make up` to start it again."
+                )
             if self._records.process(server.name) is None:
                 raise StackError(
                     f"{server.name} ended while it was starting.\n{self._log_tail(server.name)}"

@@ -60,6 +60,9 @@ run() {
   for argument in "$@"; do
     # The container sees this folder alone, so mount files from elsewhere.
     if [[ $argument == /* && -f $argument ]]; then
+      [[ $argument != *:* ]] ||
+        die "Docker cannot mount a file with a colon in its path: $argument." \
+          "Rename it, or pipe it in: make ingest FILE=- <the-file"
       options+=(--volume "$argument:$argument:ro")
     fi
   done
@@ -99,7 +102,7 @@ dashboard() {
     die "Kibana does not run. Set COMPOSE_PROFILES=kibana in .env and run make up" \
       "(Kibana takes 768 MB). Without containers (STACK=native), make dashboard serves its own page"
   fi
-  port=$(env_get KIBANA_PORT)
+  port=$(env_setting KIBANA_PORT)
   log "dashboards: http://127.0.0.1:${port:-5601}/app/dashboards" \
     "(user elastic, password ELASTIC_PASSWORD in .env)"
 }

@@ -4,7 +4,8 @@
 
 # Prints docker or native. STACK decides; without it, docker if an engine with Compose answers.
 stack_kind() {
-  local chosen=${STACK:-$(env_get STACK)}
+  local chosen
+  chosen=$(env_setting STACK)
   case $chosen in
     docker | native) echo "$chosen" ;;
     "") if engine_answers; then echo docker; else echo native; fi ;;

@@ -3,11 +3,22 @@
 
 ENV_FILE=${ENV_FILE:-.env}
 
-# Prints the value of a name in .env, or nothing if it is missing or empty.
+# Prints the value of a name in .env, or nothing if it is missing or empty. Reads the file as Python's
+# dotenv does, also one from Windows, with CRLF and a byte order mark.
 env_get() {
+  local bom=$'\xef\xbb\xbf' name="[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}$1[[:space:]]*="
   [[ -f $ENV_FILE ]] || return 0
-  sed -n "s/^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}$1=//p" "$ENV_FILE" | tail -n 1 |
-    sed "s/^[\"']\(.*\)[\"']\$/\1/"
+  LC_ALL=C sed -n -e "1s/^$bom//" -e 's/[[:space:]]*$//' -e "s/^${name}[[:space:]]*//p" \
+    "$ENV_FILE" | tail -n 1 |
+    LC_ALL=C sed -e "s/^\"\([^\"]*\)\"[[:space:]]*\(#.*\)\{0,1\}\$/\1/" -e t \
+      -e "s/^'\([^']*\)'[[:space:]]*\(#.*\)\{0,1\}\$/\1/" -e t \
+      -e "s/^\([\"']\)\(.*\)\1\$/\2/" -e t \
+      -e 's/[[:space:]]\{1,\}#.*$//'
+}
+
+# Prints the value of a setting: that of the environment, else that of .env.
+env_setting() {
+  printf '%s\n' "${!1:-$(env_get "$1")}"
 }
 
 # Creates .env if it is missing. Only its owner may read it.
@@ -22,7 +33,7 @@ env_create() {
 
 # Sets a name that has no value in .env or in the environment.
 env_default() {
-  [[ -n $(env_get "$1") || -n ${!1:-} ]] || env_replace "$1" "$2"
+  [[ -n $(env_setting "$1") ]] || env_replace "$1" "$2"
 }
 
 # Sets a name and replaces its old value. Only for generated values and on a person's request.

@@ -25,7 +25,7 @@ from customer_profiles.dashboards.panels import read_panels
 from scripts.make_sample import make_events
 from scripts.screenshots import browser_options
 from tests.integration.conftest import Stack, ingest, process, running
-from tests.support import ROOT, oracle
+from tests.support import HEADER, ROOT, line, oracle
 
 WAIT_S = 60
 PANELS = {panel.name: panel for panel in read_panels()}
@@ -418,7 +418,7 @@ def test_a_report_is_self_contained(stack: Stack, browser: Browser, rows: Path) 
 def test_the_page_shows_new_events(
     page: Page, site: str, stack: Stack, rows: Path, tmp_path: Path
 ) -> None:
-    """This test must run last, because it adds events to those that the other tests count."""
+    """The tests from here on add events to those that the other tests count."""
     open_page(page, site)
     customers_before = oracle(rows).height
     assert f"{customers_before:,}" in texts(page, "overview")
@@ -433,3 +433,46 @@ def test_the_page_shows_new_events(
     expect(page.locator("#panel-overview svg")).to_contain_text(
         f"{oracle(tmp_path / 'both.csv').height:,}"
     )
+
+
+def test_everything_is_drawn_whatever_the_data_hold(
+    page: Page, site: str, stack: Stack, browser: Browser, rows: Path, tmp_path: Path
+) -> None:
+    """Brands that look like HTML, a character that XML lacks, and two dates far off."""
+    brands = ("<!--<script>", "</script>\u2028&amp;", "not in XML \ufffe", "x" * 2_000)
+    times = ("0001-01-01 00:00:00 UTC", "2019-10-01 00:00:01 UTC", "2999-12-31 23:59:59 UTC")
+    lines = [
+        # The busiest brands with the most revenue, so that the charts show their names.
+        line(
+            brand=brand,
+            price=f"{number}000.00",
+            event_type="purchase",
+            event_time=time,
+            user_id="7",
+        )
+        for brand in brands
+        for number in range(1, 301)
+        for time in times
+    ]
+    (tmp_path / "odd.csv").write_text("\n".join([HEADER, *lines]) + "\n", "utf-8")
+    assert ingest(stack, tmp_path / "odd.csv")["reasons"] == {}
+    process(stack)
+    for name in PANELS:
+        data(site, name, {})
+    assert set(brands) <= {row["key"] for row in data(site, "brands", {})}
+    revenue = data(site, "revenue", {})
+    assert all(row["doc_count"] for row in revenue)
+    days = [row["key_as_string"][:10] for row in revenue]
+    assert (days[0], days[-1]) == ("0001-01-01", "2999-12-31")
+    open_page(page, site)
+    assert page.locator("article .chart svg").count() == len(PANELS) - 1
+
+    completed = stack.python("customer_profiles.dashboards", "report")
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    report = browser.new_page()
+    problems: list[str] = []
+    report.on("pageerror", lambda error: problems.append(str(error)))
+    report.goto((stack.reports / "dashboard.html").as_uri())
+    expect(report.locator(".chart svg")).to_have_count(len(PANELS))
+    assert not problems
+    report.close()

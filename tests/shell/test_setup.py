@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from customer_profiles.common.environ import load_environ
 from tests.support import ROOT
 
 COPIED = ("configure-ports.sh", "setup-environment.sh", "scripts", "stack/jvm.py", ".env.example")
@@ -116,6 +117,31 @@ def test_a_port_from_the_environment_is_left_alone(clone: Path) -> None:
     assert "KAFKA_PORT" not in env_file(clone)
 
 
+def test_two_settings_with_one_port_are_named_and_repaired_on_request(clone: Path) -> None:
+    settings = "KAFKA_PORT=9092\nMINIO_PORT=9092\nSPARK_UI_PORT=9092\n"
+    (clone / ".env").write_text(settings)
+    refused = run(clone, "./configure-ports.sh")
+    assert refused.returncode == 1
+    assert "KAFKA_PORT and SPARK_UI_PORT are both 9092" in refused.stderr
+    assert "./configure-ports.sh --repick" in refused.stderr
+    assert (clone / ".env").read_text() == settings
+    repaired = run(clone, "./configure-ports.sh", "--repick")
+    assert repaired.returncode == 0, repaired.stderr
+    assert "port 9092 is the one of KAFKA_PORT, too: MINIO_PORT=9000 in .env" in repaired.stdout
+    ports = env_file(clone)
+    assert (ports["KAFKA_PORT"], ports["SPARK_UI_PORT"]) == ("9092", "8080")
+    assert len(set(ports.values())) == len(ports)
+    assert run(clone, "./configure-ports.sh").returncode == 0
+
+
+def test_a_shared_port_of_the_environment_is_refused(clone: Path) -> None:
+    (clone / ".env").write_text("KAFKA_PORT=9092\n")
+    refused = run(clone, "./configure-ports.sh", "--repick", MINIO_PORT="9092")
+    assert refused.returncode == 1
+    assert "KAFKA_PORT and MINIO_PORT are both 9092" in refused.stderr
+    assert "unset MINIO_PORT" in refused.stderr
+
+
 def test_running_again_changes_nothing(clone: Path) -> None:
     run(clone, "./configure-ports.sh")
     before = (clone / ".env").read_text()
@@ -134,16 +160,73 @@ def test_repick_replaces_only_taken_ports(clone: Path) -> None:
 
 
 def test_repick_is_refused_while_the_stack_runs(clone: Path) -> None:
-    (clone / ".stack" / "run").mkdir(parents=True)
-    (clone / ".stack" / "run" / "kafka.json").write_text("{}")
-    completed = run(clone, "./configure-ports.sh", "--repick")
-    assert completed.returncode == 1
-    assert "make down" in completed.stderr
+    for home, environ in ((".stack", {}), ("elsewhere", {"STACK_HOME": "elsewhere"})):
+        (clone / home / "run").mkdir(parents=True)
+        (clone / home / "run" / "kafka.json").write_text("{}")
+        completed = run(clone, "./configure-ports.sh", "--repick", **environ)
+        assert completed.returncode == 1
+        assert "make down" in completed.stderr
+        shutil.rmtree(clone / home)
 
 
 def test_a_codespace_prints_its_forwarded_addresses(clone: Path) -> None:
     completed = run(clone, "./configure-ports.sh", CODESPACES="true", CODESPACE_NAME="happy-fox")
     assert "https://happy-fox-9200.app.github.dev" in completed.stdout
+
+
+def test_a_codespace_prints_ports_of_the_environment(clone: Path) -> None:
+    codespace = {"CODESPACES": "true", "CODESPACE_NAME": "x"}
+    completed = run(clone, "./configure-ports.sh", **codespace, ELASTICSEARCH_PORT="9333")
+    for port in (9333, 9001, 8080):
+        assert f"https://x-{port}.app.github.dev" in completed.stdout
+
+
+ENV_LINES = (
+    "STACK=native",
+    "export STACK=native",
+    "  STACK = native",
+    "STACK='native'",
+    'STACK="native"  ',
+    "STACK=native # as a comment",
+    "STACK='na # tive' # as a comment",
+    'STACK="it\'s # native"',
+    "STACK=na#tive",
+    "STACK=docker\nSTACK=native",
+    "STACK=native\nSTACK_HOME=x",
+    "STACK=",
+    "NOT_STACK=native",
+    "#STACK=native",
+)
+
+
+@pytest.mark.parametrize("text", ENV_LINES)
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["lf", "crlf"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "byte-order-mark"])
+def test_shell_and_python_read_the_same_settings(
+    clone: Path, text: str, end: str, mark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("STACK", raising=False)
+    content = f"{mark}{text}\nOTHER=1\n".replace("\n", end)
+    (clone / ".env").write_bytes(content.encode())
+    script = "source scripts/lib/env_file.sh; env_get STACK"
+    completed = run(clone, "bash", "-c", script)
+    expected = load_environ(clone / ".env").get("STACK", "")
+    assert completed.stdout.removesuffix("\n") == expected
+    assert completed.stderr == ""
+
+
+def test_setup_keeps_the_settings_of_a_file_from_windows(clone: Path) -> None:
+    before = b"STACK=native\r\nKAFKA_PORT=19092\r\nMINIO_ROOT_PASSWORD='of mine'\r\n"
+    (clone / ".env").write_bytes(before)
+    assert stack_kind(clone).stdout == "native\n"
+    fake(clone, "taken", '[ "$1" = 19092 ] || [ "$1" = 9093 ]')
+    completed = run(clone, "./configure-ports.sh")
+    assert completed.returncode == 0, completed.stderr
+    assert (clone / ".env").read_bytes().startswith(before)
+    environ = load_environ(clone / ".env")
+    assert environ["KAFKA_PORT"] == "19092"
+    assert environ["KAFKA_CONTROLLER_PORT"] == "9094"
+    assert environ["MINIO_ROOT_PASSWORD"] == "of mine"
 
 
 def test_secrets_are_generated_once_and_never_printed(clone: Path) -> None:

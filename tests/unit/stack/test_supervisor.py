@@ -6,6 +6,8 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -101,6 +103,39 @@ def test_a_taken_port_is_reported_with_its_owner_and_the_next_action(tmp_path: P
         message = rf"(?s)Port {port} \(KAFKA_PORT, for one\) is taken by .*--repick"
         with pytest.raises(StackError, match=message):
             supervisor.up([server("one")])
+
+
+def test_down_ends_an_up_that_is_still_starting_servers(supervisor: Supervisor) -> None:
+    servers = [server("one"), replace(server("two", ready=False, deadline_s=60), after="one")]
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(supervisor.up, servers)
+        deadline = time.monotonic() + 20
+        while supervisor.state("two") is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        began = time.monotonic()
+        assert supervisor.down(["one", "two"]) == ["one", "two"]
+        assert time.monotonic() - began < 20
+        with pytest.raises(StackError, match=r"(?s)stopped the stack while two.*make up"):
+            starting.result()
+    assert supervisor.recorded_servers() == []
+    # Nothing is left that would keep the stack from starting.
+    assert supervisor.up([server("one")]) == ["one"]
+
+
+def test_the_request_of_a_killed_down_does_not_stop_an_up(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    requests = tmp_path / "run" / "stop-requests"
+    requests.mkdir(parents=True)
+    (requests / "1.json").write_text(f'{{"pid": {psutil.Process().pid}, "began": 12345.0}}')
+    assert supervisor.up([slow_server("one", tmp_path)]) == ["one"]
+
+
+def slow_server(name: str, folder: Path) -> Server:
+    """Describe a server that is not ready at once, so that `up` has to wait."""
+    marker = folder / "ready"
+    code = f"import pathlib, time; time.sleep(0.5); pathlib.Path({str(marker)!r}).touch(); {WAIT}"
+    return replace(server(name, code), ready=marker.exists)
 
 
 def test_another_program_with_the_recorded_process_id_is_not_a_server(tmp_path: Path) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import polars as pl
+from elasticsearch import ApiError
 
 from customer_profiles.common.defaults import BUCKETS
 from customer_profiles.contracts import bucket_of
 from customer_profiles.dashboards.filters import CHOICES, Filters, read_choices, search_body
+from customer_profiles.dashboards.intervals import INTERVALS, add_span, has_days, with_interval
 from customer_profiles.dashboards.panels import Panel, read_panels
 from customer_profiles.dashboards.settings import Settings
 from customer_profiles.lake.batch_log import BatchLog
@@ -16,11 +19,18 @@ from customer_profiles.lake.events import EventPartition
 from customer_profiles.lake.s3 import S3Config, S3ObjectStore
 from customer_profiles.profiles.aggregate import deduplicate_events
 from customer_profiles.search.client import ElasticsearchConfig, translate_errors
+from customer_profiles.search.errors import IndexRefusedError
 from customer_profiles.search.metrics_indices import EVENT_METRICS
 from customer_profiles.search.profile_index import ProfileIndex
 
 HISTORY_EVENTS = 200
 """Events in a customer's history, the newest ones."""
+
+logger = logging.getLogger(__name__)
+
+
+class TooManyBucketsError(IndexRefusedError):
+    """A response would have more buckets than Elasticsearch sends."""
 
 
 class Dashboard:
@@ -37,8 +47,18 @@ class Dashboard:
         self._panels = {panel.name: panel for panel in read_panels()}
 
     def rows(self, panel: Panel, filters: Filters) -> list[Any]:
-        """Return the data of one chart."""
-        return panel.pick(self._search(panel.index, search_body(panel, filters)))
+        """Return the data of one chart.
+
+        A chart of days gets months or years if it has more days than Elasticsearch sends.
+        """
+        body = search_body(panel, filters)
+        *finer, coarsest = INTERVALS if has_days(body) else INTERVALS[:1]
+        for interval in finer:
+            try:
+                return self._rows(panel, body, interval)
+            except TooManyBucketsError:
+                logger.debug("%s has too many buckets by %s", panel.name, interval)
+        return self._rows(panel, body, coarsest)
 
     def choices(self) -> dict[str, Any]:
         """Return the values that filters can have, as `read_choices` does."""
@@ -91,7 +111,22 @@ class Dashboard:
         events = partition.read_events(files, pl.Series("user_id", [user_id]))
         return deduplicate_events(events)
 
+    def _rows(self, panel: Panel, body: dict[str, Any], interval: str) -> list[Any]:
+        response = self._search(panel.index, with_interval(body, interval))
+        if interval != INTERVALS[0]:
+            add_span(body, response, interval)
+        return panel.pick(response)
+
     def _search(self, index: str, body: dict[str, Any]) -> dict[str, Any]:
         with translate_errors(self._elasticsearch.url):
-            response: dict[str, Any] = self._profiles.client.search(index=index, body=body).body
+            try:
+                response: dict[str, Any] = self._profiles.client.search(index=index, body=body).body
+            except ApiError as error:
+                # Its status has changed between versions of Elasticsearch, so read the body.
+                if "too_many_buckets_exception" in str(error.body):
+                    raise TooManyBucketsError(
+                        f"A chart from {index} has more values than Elasticsearch sends.\n"
+                        "Show a shorter time range: set From and To on the page."
+                    ) from error
+                raise
         return response

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import vl_convert
 
 from customer_profiles.common.clock import now_utc
+from customer_profiles.dashboards.embedding import Place, embed, for_picture
 from customer_profiles.dashboards.filters import Filters
 from customer_profiles.dashboards.panels import Panel, read_panels
 from customer_profiles.dashboards.queries import Dashboard
@@ -66,8 +66,9 @@ def write_report(dashboard: Dashboard, folder: Path, filters: Filters | None = N
         pictures.append(picture)
         specs.append({**panel.specification({"values": rows}), "config": CONFIG})
         cards.append(
-            f'<article class="{panel.width}"><h2>{html.escape(panel.title)}</h2>'
-            f"<p>{html.escape(panel.about)}</p>"
+            f'<article class="{embed(panel.width, Place.MARKUP)}">'
+            f"<h2>{embed(panel.title, Place.MARKUP)}</h2>"
+            f"<p>{embed(panel.about, Place.MARKUP)}</p>"
             f'<div class="chart" id="chart-{len(cards)}"></div></article>'
         )
     page = folder / "dashboard.html"
@@ -78,16 +79,13 @@ def write_report(dashboard: Dashboard, folder: Path, filters: Filters | None = N
 def _png(panel: Panel, rows: list[Any]) -> bytes:
     title = {"text": panel.title, "subtitle": panel.about, "anchor": "start"}
     layout = {"width": WIDTHS[panel.width], "title": title, "config": CONFIG, "padding": 12}
-    spec = json.dumps({**panel.specification({"values": rows}), **layout})
+    spec = json.dumps({**panel.specification({"values": for_picture(rows)}), **layout})
     png: bytes = vl_convert.vegalite_to_png(spec, vl_version=VL_VERSION, scale=2)
     return png
 
 
 def _html(cards: list[str], specs: list[dict[str, Any]]) -> str:
-    # "</" ends a script element wherever it stands, even in a JavaScript string.
-    data = json.dumps(specs).replace("</", "<\\/")
-    library = javascript_bundle().replace("</script", "<\\/script")
-    title = f"Customer profiles, {now_utc():%Y-%m-%d %H:%M} UTC"
+    title = embed(f"Customer profiles, {now_utc():%Y-%m-%d %H:%M} UTC", Place.MARKUP)
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -101,9 +99,9 @@ def _html(cards: list[str], specs: list[dict[str, Any]]) -> str:
 <body>
 <h1>{title}</h1>
 <main>{"".join(cards)}</main>
-<script>{library}</script>
+<script>{javascript_bundle()}</script>
 <script>
-for (const [number, spec] of {data}.entries())
+for (const [number, spec] of {embed(specs, Place.SCRIPT)}.entries())
   vegaEmbed("#chart-" + number, spec, {{ actions: false, renderer: "svg", ast: false }});
 </script>
 </body>

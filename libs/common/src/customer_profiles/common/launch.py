@@ -1,0 +1,47 @@
+"""Start a command so that Ctrl-C ends it with one line, from its first moment on.
+
+Imports take up to a second, and an interrupt during them would print a traceback. Standard library
+only, because it is imported before everything else.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells have it."""
+MESSAGE = "Stopped before it began; nothing was done.\n"
+
+
+def launch(load: Callable[[], Callable[[], int]]) -> int:
+    """Import a command and run it.
+
+    Args:
+        load: imports the command and returns its `main`.
+
+    Returns:
+        The exit code of `main`, or 130 after Ctrl-C.
+    """
+    # A command in the background ignores Ctrl-C, and that stays so.
+    interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if interruptible:
+        signal.signal(signal.SIGINT, _leave)
+    main = load()
+    try:
+        if interruptible:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        return main()
+    except KeyboardInterrupt:
+        # `main` handles interrupts of its work. This one came before or after that.
+        sys.stderr.write("Stopped.\n")
+        return INTERRUPTED
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    """End the process at once: an import could catch an exception. Nothing has to be undone."""
+    os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, MESSAGE.encode())
+    os._exit(INTERRUPTED)
