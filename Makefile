@@ -10,41 +10,47 @@ ROWS ?= 885129
 SEED ?= 1
 TESTS ?= tests
 # Percent of lines and branches that the tests without servers reach.
-COVERAGE_FLOOR := 70
+override COVERAGE_FLOOR := 70
 
-PY := .venv/bin/python
-READY := .venv/.ready
-LOCKED := requirements.lock pyproject.toml $(wildcard */pyproject.toml libs/*/pyproject.toml)
+# What people name reaches the shell through the environment, as "$$FILE", so that neither Make nor the
+# shell evaluates it: a file may be called `a "b" $c.csv`. `value` keeps its $. This holds for every
+# variable on the command line, because Make expands them all for the environment of each command, and
+# for those of the environment that this file uses.
+override NAMED := FILE ROWS SEED REASON SOURCE SINCE EXPORT CORRECTED MENDED STREAM_INTERVAL SPEED RATE ID FROM WORKERS SERVER VERSION TESTS GROWTH YES FOLLOW FORCE APPLY BRIEF KEEP
+override NAMED += $(foreach .name,$(.VARIABLES),$(if $(filter command,$(origin $(.name))),$(.name)))
+$(foreach .name,$(filter-out MAKE%,$(NAMED)),$(if $(filter undefined,$(origin $(.name))),,$(eval override $(.name) := $$(value $(.name)))$(eval export $(.name))))
 
-# What people name on the command line reaches the shell through the environment, as "$$FILE", so that
-# neither Make nor the shell evaluates it: a file may be called `a "b" $c.csv`. `value` keeps its $.
-NAMED := FILE ROWS SEED REASON SOURCE SINCE EXPORT CORRECTED MENDED STREAM_INTERVAL SPEED RATE ID FROM WORKERS SERVER VERSION
-$(foreach name,$(NAMED),$(if $(filter undefined,$(origin $(name))),,$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
-SELECTION = $(if $(REASON),--reason="$$REASON") $(if $(SOURCE),--source="$$SOURCE") $(if $(SINCE),--since="$$SINCE")
+# `override`: the commands themselves come from this file alone.
+override PY := .venv/bin/python
+override READY := .venv/.ready
+override LOCKED := requirements.lock pyproject.toml $(wildcard */pyproject.toml libs/*/pyproject.toml)
+# TESTS and GROWTH are lists of words, in which quotes keep spaces together, as in a shell.
+override WITH_WORDS_OF := $(PY) -m scripts.with_words
+override SELECTION = $(if $(REASON),--reason="$$REASON") $(if $(SOURCE),--source="$$SOURCE") $(if $(SINCE),--since="$$SINCE")
 
 # Containers where a Docker engine answers, otherwise the native stack. STACK=docker|native overrides that.
-KIND := $(shell ./scripts/stack-kind.sh)
+override KIND := $(shell ./scripts/stack-kind.sh)
 ifeq ($(KIND),)
 $(error No stack could be chosen; the line above says why)
 else ifeq ($(KIND),docker)
-STACK_READY := .env
-SERVERS := ./deploy/compose/compose.sh
-INGESTION := ./deploy/compose/compose.sh run ingestion
-PROCESSING := ./deploy/compose/compose.sh run processing
-SAMPLE := ./deploy/compose/compose.sh sample
-DASHBOARD := ./deploy/compose/compose.sh dashboard
+override STACK_READY := .env
+override SERVERS := ./deploy/compose/compose.sh
+override INGESTION := ./deploy/compose/compose.sh run ingestion
+override PROCESSING := ./deploy/compose/compose.sh run processing
+override SAMPLE := ./deploy/compose/compose.sh sample
+override DASHBOARD := ./deploy/compose/compose.sh dashboard
 else
-STACK_READY := $(READY)
-SERVERS := $(PY) -m stack
-INGESTION := $(PY) -m customer_profiles.ingestion
-PROCESSING = $(WITH_JAVA) $(PY) -m customer_profiles.processing
-SAMPLE := $(PY) scripts/make_sample.py
-DASHBOARD := $(PY) -m customer_profiles.dashboards serve
+override STACK_READY := $(READY)
+override SERVERS := $(PY) -m stack
+override INGESTION := $(PY) -m customer_profiles.ingestion
+override PROCESSING = $(WITH_JAVA) $(PY) -m customer_profiles.processing
+override SAMPLE := $(PY) scripts/make_sample.py
+override DASHBOARD := $(PY) -m customer_profiles.dashboards serve
 endif
 # Spark's driver needs a Java version that Spark supports, which may not be the one on the PATH.
-WITH_JAVA = JAVA_HOME="$$($(PY) stack/jvm.py --home spark)"
+override WITH_JAVA = JAVA_HOME="$$($(PY) stack/jvm.py --home spark)"
 
-.PHONY: help demo setup up down status logs clean scale spark-jars sample dataset ingest dead-letters redrive process stream simulate rebuild restore-index summary profile dashboard report bench-ingest bench-process bench-stream screenshots test test-fast coverage test-compose lint format reference release-notes lock
+.PHONY: help demo setup up down status logs clean scale spark-jars sample dataset ingest dead-letters redrive process stream simulate rebuild restore-index summary profile dashboard report bench-ingest bench-process bench-stream screenshots test test-fast coverage test-compose lint format reference sbom release-notes lock
 
 # Old names, which `make help` does not list.
 .PHONY: replay replay-live
@@ -140,7 +146,7 @@ report: $(READY) ## Write the charts as one HTML file and as PNGs, in reports/
 ##@ Development
 test: $(READY) ## Run all tests, on servers of their own [TESTS=tests/unit]
 	@$(if $(filter tests,$(TESTS))$(findstring integration,$(TESTS)),./scripts/browser.sh)
-	@$(WITH_JAVA) $(PY) -m pytest $(TESTS)
+	@$(WITH_JAVA) $(WITH_WORDS_OF) TESTS $(PY) -m pytest
 
 test-fast: $(READY) ## Run the tests that need no server: unit, contract and shell, in a minute or two
 	@$(PY) -m pytest tests/unit tests/contract tests/shell
@@ -155,7 +161,7 @@ bench-ingest: $(READY) ## Compare ingestion with a row-by-row producer and kcat,
 	@$(PY) -m benchmarks.bench_ingest $(if $(KEEP),--keep docs/benchmarks.md) -- "$$FILE"
 
 bench-process: $(READY) ## Compare processing with a plain Spark job and DuckDB, and measure its growth [GROWTH="3 10" KEEP=1]
-	@$(WITH_JAVA) $(PY) -m benchmarks.bench_process $(if $(GROWTH),--growth $(GROWTH)) $(if $(KEEP),--keep docs/benchmarks.md)
+	@$(WITH_JAVA) $(if $(GROWTH),$(WITH_WORDS_OF) GROWTH) $(PY) -m benchmarks.bench_process $(if $(KEEP),--keep docs/benchmarks.md) $(if $(GROWTH),--growth)
 
 bench-stream: $(READY) ## Measure the time from an event to its profile, at 1,000 and 10,000 events/s [KEEP=1]
 	@$(WITH_JAVA) $(PY) -m benchmarks.bench_stream $(if $(KEEP),--keep docs/benchmarks.md)
@@ -181,6 +187,9 @@ format: $(READY) ## Format the code and apply automatic fixes
 
 reference: $(READY) ## Write the reference pages in docs/reference from the code
 	@$(PY) -m scripts.generate_reference
+
+sbom: $(READY) ## Write the software bill of materials, reports/sbom.json: packages, jars and images
+	@$(PY) scripts/sbom.py
 
 release-notes: ## Print a version's section of the changelog [VERSION=0.2.0]
 	@./scripts/release-notes.sh $(if $(VERSION),"$$VERSION")

@@ -66,13 +66,28 @@ check_disk() {
   fi
 }
 
+# Processes of the native stack need more open files than some systems allow. The number is OPEN_FILES
+# of customer_profiles.common.defaults. A test compares the two.
+check_open_files() {
+  local needed=1024 hard
+  hard=$(ulimit -Hn)
+  if [[ $hard != unlimited ]] && ((hard < needed)); then
+    die "a process may have $hard open files here (ulimit -Hn), and the servers need $needed." \
+      "Run the command in a shell that allows more: start a new one, or raise nofile to $needed" \
+      "in /etc/security/limits.conf and log in again"
+  fi
+}
+
 write_settings() {
   local name kind=$1
   env_create
   env_default MINIO_ROOT_USER profiles-admin
   env_default MINIO_ROOT_PASSWORD "$(new_secret)"
+  for name in KAFKA_PASSWORD ELASTIC_PASSWORD SPARK_AUTH_SECRET; do
+    env_default "$name" "$(new_secret)"
+  done
   if [[ $kind == docker ]]; then
-    for name in KAFKA_PASSWORD ELASTIC_PASSWORD ELASTIC_READER_PASSWORD KIBANA_PASSWORD \
+    for name in MINIO_JOBS_PASSWORD ELASTIC_JOBS_PASSWORD ELASTIC_READER_PASSWORD KIBANA_PASSWORD \
       KIBANA_ENCRYPTION_KEY; do
       env_default "$name" "$(new_secret)"
     done
@@ -105,6 +120,7 @@ main() {
     return
   fi
   check_disk
+  check_open_files
   if [[ $mode == check ]]; then
     check_tools
     return

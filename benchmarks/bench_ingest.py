@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 from kafka import KafkaProducer
@@ -26,6 +27,8 @@ from customer_profiles.common.environ import load_environ
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.common.logs import configure_logging
 from customer_profiles.common.settings import KafkaSettings
+from customer_profiles.kafka.config import KafkaConfig
+from customer_profiles.kafka.kafka_python import connection_options
 
 TOPIC = "bench_raw_events"
 REPORTS = ROOT / "reports" / "bench"
@@ -71,10 +74,10 @@ def run_ours(path: Path, environ: Mapping[str, str], **changes: str) -> float:
     return float(report["seconds"])
 
 
-def run_row_by_row(path: Path, servers: str) -> float:
+def run_row_by_row(path: Path, kafka: KafkaConfig) -> float:
     """Run the producer of most tutorials: a dictionary, a JSON text and a send for each row."""
     began = time.perf_counter()
-    producer = KafkaProducer(bootstrap_servers=servers, acks="all")
+    producer = KafkaProducer(**connection_options(kafka), acks="all")
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
             producer.send(TOPIC, key=row["user_id"].encode(), value=json.dumps(row).encode())
@@ -83,21 +86,29 @@ def run_row_by_row(path: Path, servers: str) -> float:
     return time.perf_counter() - began
 
 
-def run_kcat(path: Path, servers: str) -> float:
+def run_kcat(path: Path, kafka: KafkaConfig) -> float:
     """Send raw lines without keys, checks, JSON or transactions: the ceiling."""
-    settings = ("acks=all", "compression.codec=zstd", "queue.buffering.max.messages=1000000")
-    options = [option for setting in settings for option in ("-X", setting)]
-    began = time.perf_counter()
-    command = ["kcat", "-P", "-b", servers, "-t", TOPIC, *options, "-l", str(path)]
-    subprocess.run(command, check=True)
-    return time.perf_counter() - began
+    settings = {
+        **kafka.client_settings(),
+        "acks": "all",
+        "compression.codec": "zstd",
+        "queue.buffering.max.messages": "1000000",
+    }
+    # A file and not the command line, which everybody can see: the password is among the settings.
+    with NamedTemporaryFile("w") as file:
+        file.writelines(f"{name}={value}\n" for name, value in settings.items())
+        file.flush()
+        began = time.perf_counter()
+        command = ["kcat", "-P", "-F", file.name, "-t", TOPIC, "-l", str(path)]
+        subprocess.run(command, check=True)
+        return time.perf_counter() - began
 
 
-def list_ways(path: Path, environ: Mapping[str, str], servers: str, rounds: int) -> list[Way]:
+def list_ways(path: Path, environ: Mapping[str, str], kafka: KafkaConfig, rounds: int) -> list[Way]:
     """Return the ways that this machine can measure."""
     ways = [
         Way("ours: validated, exactly once", rounds, lambda: run_ours(path, environ)),
-        Way("`kcat -P -l`: raw lines, the ceiling", rounds, lambda: run_kcat(path, servers)),
+        Way("`kcat -P -l`: raw lines, the ceiling", rounds, lambda: run_kcat(path, kafka)),
         Way(
             "ours by kafka-python",
             1,
@@ -106,7 +117,7 @@ def list_ways(path: Path, environ: Mapping[str, str], servers: str, rounds: int)
         Way(
             "row by row: csv.DictReader, json.dumps, kafka-python",
             1,
-            lambda: run_row_by_row(path, servers),
+            lambda: run_row_by_row(path, kafka),
         ),
     ]
     if shutil.which("kcat"):
@@ -118,9 +129,9 @@ def list_ways(path: Path, environ: Mapping[str, str], servers: str, rounds: int)
 
 
 @contextmanager
-def bench_topic(servers: str) -> Iterator[None]:
+def bench_topic(kafka: KafkaConfig) -> Iterator[None]:
     """Create the topic of the peers, and delete it at the end."""
-    admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
+    admin = AdminClient({**kafka.client_settings(), "log_level": 0})
     if TOPIC not in admin.list_topics(timeout=10).topics:
         admin.create_topics([NewTopic(TOPIC, num_partitions=3)])[TOPIC].result(timeout=30)
     try:
@@ -135,12 +146,12 @@ def measure(path: Path, environ: Mapping[str, str], rounds: int) -> list[Result]
     Returns:
         The best result of each way.
     """
-    servers = KafkaSettings.from_env(environ).kafka_bootstrap_servers
+    kafka = KafkaConfig.from_settings(KafkaSettings.from_env(environ))
     with path.open("rb") as file:
         rows = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 22), b"")) - 1
-    ways = list_ways(path, environ, servers, rounds)
+    ways = list_ways(path, environ, kafka, rounds)
     best: dict[str, Result] = {}
-    with bench_topic(servers):
+    with bench_topic(kafka):
         for number in range(rounds):
             for way in ways:
                 if number >= way.rounds:

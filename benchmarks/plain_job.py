@@ -11,7 +11,10 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from elasticsearch import Elasticsearch, helpers
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -19,6 +22,8 @@ from pyspark.sql import functions as F  # noqa: N812 (the usual name)
 
 from benchmarks.settings import Settings
 from customer_profiles.common.defaults import HOST
+from customer_profiles.kafka.config import KafkaConfig
+from customer_profiles.search.client import ElasticsearchConfig, connect
 
 FIELDS = (
     "event_time TIMESTAMP, event_type STRING, category_code STRING, brand STRING, "
@@ -35,12 +40,12 @@ def main(jars: Path, settings: Settings) -> int:
         settings: where the servers are.
     """
     os.environ["SPARK_LOCAL_IP"] = HOST
-    spark = _session(jars, settings)
+    with _secret_properties(settings) as file:
+        os.environ["PYSPARK_SUBMIT_ARGS"] = f"--properties-file {file} pyspark-shell"
+        spark = _session(jars, settings)
     profiles = build_profiles(_read_events(spark, settings))
     profiles.write.mode("overwrite").parquet("s3a://data-lake/plain_profiles")
-    written, indexed = _index(
-        profiles, Elasticsearch(settings.elasticsearch_url, request_timeout=60)
-    )
+    written, indexed = _index(profiles, connect(ElasticsearchConfig.from_settings(settings)))
     print(f"{written} profiles, {indexed} indexed")
     print(f"indexed at {time.time():.1f}")
     # The summary that `make process` prints, too. Most tutorials do not cache, so this computes
@@ -91,6 +96,22 @@ def build_profiles(events: DataFrame) -> DataFrame:
     )
 
 
+@contextmanager
+def _secret_properties(settings: Settings) -> Iterator[str]:
+    """Write the properties with secrets to a file, because everybody can see a command line."""
+    secret = settings.spark_auth_secret.get_secret_value()
+    properties = {
+        "spark.authenticate": "true" if secret else "false",
+        "spark.authenticate.secret": secret or "none",
+        "spark.hadoop.fs.s3a.access.key": settings.minio_user,
+        "spark.hadoop.fs.s3a.secret.key": settings.minio_password.get_secret_value(),
+    }
+    with NamedTemporaryFile("w", suffix=".properties") as file:
+        file.writelines(f"{name} {value}\n" for name, value in properties.items())
+        file.flush()
+        yield file.name
+
+
 def _session(jars: Path, settings: Settings) -> SparkSession:
     return (
         SparkSession.builder.master(settings.spark_master)
@@ -102,8 +123,6 @@ def _session(jars: Path, settings: Settings) -> SparkSession:
         .config("spark.hadoop.fs.s3a.endpoint", f"http://{settings.minio_address}")
         .config("spark.hadoop.fs.s3a.endpoint.region", "us-east-1")
         .config("spark.hadoop.fs.s3a.path.style.access", "true")
-        .config("spark.hadoop.fs.s3a.access.key", settings.minio_user)
-        .config("spark.hadoop.fs.s3a.secret.key", settings.minio_password.get_secret_value())
         .getOrCreate()
     )
 
@@ -111,13 +130,28 @@ def _session(jars: Path, settings: Settings) -> SparkSession:
 def _read_events(spark: SparkSession, settings: Settings) -> DataFrame:
     messages = (
         spark.read.format("kafka")
-        .option("kafka.bootstrap.servers", settings.kafka_bootstrap_servers)
+        .options(**_kafka_options(KafkaConfig.from_settings(settings)))
         .option("subscribe", "raw_events")
         .option("startingOffsets", "earliest")
         .load()
     )
     event = F.from_json(F.col("value").cast("string"), FIELDS).alias("event")
     return messages.select(event).select("event.*")
+
+
+def _kafka_options(kafka: KafkaConfig) -> dict[str, str]:
+    """Return the connection under the names of Kafka's Java client."""
+    options = {"kafka.bootstrap.servers": kafka.bootstrap_servers}
+    if kafka.security_protocol == "PLAINTEXT":
+        return options
+    module = "org.apache.kafka.common.security.plain.PlainLoginModule"
+    login = f'{module} required username="{kafka.user}" password="{kafka.password}";'
+    return {
+        **options,
+        "kafka.security.protocol": kafka.security_protocol,
+        "kafka.sasl.mechanism": "PLAIN",
+        "kafka.sasl.jaas.config": login,
+    }
 
 
 def _index(profiles: DataFrame, client: Elasticsearch) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from customer_profiles.common.defaults import HOST, PORTS
 from customer_profiles.common.setting_types import Port
@@ -21,4 +21,9 @@ class Settings(KafkaSettings, LakeSettings, SearchSettings):
         default_factory=lambda fields: f"spark://{HOST}:{fields['spark_master_port']}",
         validation_alias="SPARK_MASTER_URL",
         description="Address of the Spark master. Derived from `SPARK_MASTER_PORT` unless set.",
+    )
+    spark_auth_secret: SecretStr = Field(
+        SecretStr(""),
+        validation_alias="SPARK_AUTH_SECRET",
+        description="Secret that Spark's processes share.",
     )

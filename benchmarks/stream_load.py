@@ -6,6 +6,7 @@ index, so the customer appears in the index exactly when the event does.
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 import time
@@ -18,6 +19,7 @@ from confluent_kafka import Producer
 
 from benchmarks.settings import Settings
 from customer_profiles.contracts import COLUMNS, RAW_EVENTS, encode, event_id
+from customer_profiles.kafka.config import KafkaConfig
 from customer_profiles.search.mapping import ALIAS
 
 PROBE_S = 0.2
@@ -57,7 +59,8 @@ def produce_load(settings: Settings, rate: int, seconds: float) -> LoadResult:
     finished = threading.Event()
     searcher = threading.Thread(target=_find_probes, args=(settings, pending, finished, result))
     known = history_customers(settings, HISTORY_CUSTOMERS)
-    config = {"bootstrap.servers": settings.kafka_bootstrap_servers, "enable.idempotence": True}
+    connection = KafkaConfig.from_settings(settings).client_settings()
+    config = {**connection, "enable.idempotence": "true"}
     options = {"linger.ms": 5, "compression.type": "zstd", "partitioner": "murmur2_random"}
     producer = Producer({**config, **options})
     # Makes the customers of probes and the events different from those of every other load.
@@ -95,12 +98,18 @@ def history_customers(settings: Settings, count: int) -> list[str]:
     return [hit["_id"] for hit in search(settings, f"{ALIAS}/_search", body)["hits"]["hits"]]
 
 
+def authorization(settings: Settings) -> dict[str, str]:
+    """Return the header with which Elasticsearch knows its account."""
+    login = f"{settings.elasticsearch_user}:{settings.elasticsearch_password.get_secret_value()}"
+    return {"authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
+
+
 def search(settings: Settings, path: str, body: dict[str, Any]) -> Any:
     """Send a search to Elasticsearch and return the decoded response."""
     request = urllib.request.Request(
         f"{settings.elasticsearch_url}/{path}",
         json.dumps(body).encode(),
-        {"content-type": "application/json"},
+        {"content-type": "application/json", **authorization(settings)},
     )
     with urllib.request.urlopen(request, timeout=30) as answer:
         return json.load(answer)

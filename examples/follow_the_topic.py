@@ -4,8 +4,8 @@ Run it from the project's folder, with `make simulate` or `make ingest` in anoth
 
     python -m examples.follow_the_topic --seconds 60
 
-The script reads committed messages only and commits no offsets, so it disturbs nobody. Outside of
-Compose's network, Kafka in containers asks for a password: add `--sasl`.
+The script reads committed messages only and commits no offsets, so it disturbs nobody. Kafka's
+address and account come from `.env`.
 """
 
 from __future__ import annotations
@@ -56,15 +56,10 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
         "--max", type=int, default=20, help="stop after so many events (default: 20)"
     )
     parser.add_argument("--from-beginning", action="store_true", help="start with the oldest event")
-    parser.add_argument(
-        "--sasl", action="store_true", help="log in with KAFKA_PASSWORD (containers)"
-    )
     options = parser.parse_args(arguments)
 
     environ = load_environ() if environ is None else environ
     client_settings = KafkaConfig.from_settings(KafkaSettings.from_env(environ)).client_settings()
-    if options.sasl:
-        client_settings |= sasl_settings(environ)
     consumer = open_consumer(client_settings, options.from_beginning)
     try:
         count = 0
@@ -75,16 +70,6 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
         consumer.close()
     print(f"{count:,} events")
     return 0
-
-
-def sasl_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the client settings for Kafka's published port in containers."""
-    return {
-        "security.protocol": "SASL_PLAINTEXT",
-        "sasl.mechanism": "PLAIN",
-        "sasl.username": "profiles",
-        "sasl.password": environ.get("KAFKA_PASSWORD", ""),
-    }
 
 
 def open_consumer(client_settings: Mapping[str, str], from_beginning: bool) -> Consumer:
@@ -123,7 +108,7 @@ def open_consumer(client_settings: Mapping[str, str], from_beginning: bool) -> C
             raise
         raise PipelineError(
             f"Kafka does not answer on {client_settings['bootstrap.servers']}: {error}.\n"
-            "Run `make up` to start the stack. If it runs in containers, add --sasl."
+            "Run `make up` to start the stack, or `make status` to see what runs."
         ) from error
     return consumer
 

@@ -16,6 +16,10 @@ for application in ingestion processing; do
   "${uv[@]}" "${ours[@]}" --constraint requirements.lock "$application/pyproject.toml" \
     --output-file "$application/requirements.lock"
 done
+# The jars of the native stack, and those of the stand-ins in the tests of the containers.
+.venv/bin/python -m scripts.lock_jars stack/recipes/*.pom.xml tests/compose/security/pom.xml
+# pip-audit, in an environment of its own: only CI runs it.
+echo 'pip-audit==2.10.1' | "${uv[@]}" "$@" - --output-file scripts/audit.lock
 # Kaggle's client, in an environment of its own: few need it, and it imports six without saying so.
 printf 'kaggle==2.2.4\nsix\n' | "${uv[@]}" "$@" - --output-file scripts/kaggle.lock
 # What the native stack takes as a wheel where the machine lacks it.

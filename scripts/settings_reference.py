@@ -49,7 +49,6 @@ OTHER_SETTINGS: Mapping[str, tuple[str, str]] = {
             "KIBANA_PORT": "Port of Kibana.",
         }.items()
     },
-    "KAFKA_PASSWORD": ("", "Password of Kafka's account `profiles`. `make setup` generates it."),
     "KIBANA_ENCRYPTION_KEY": (
         "",
         "Key with which Kibana encrypts saved objects. `make setup` generates it.",
@@ -118,7 +117,8 @@ class _Recorder(dict[str, str]):
     """A mapping that remembers which names were asked for."""
 
     def __init__(self) -> None:
-        super().__init__(MINIO_ROOT_USER="user", MINIO_ROOT_PASSWORD="password")  # noqa: S106
+        required = "MINIO_ROOT_USER MINIO_ROOT_PASSWORD KAFKA_PASSWORD SPARK_AUTH_SECRET"
+        super().__init__(dict.fromkeys([*required.split(), "ELASTIC_PASSWORD"], "x"))
         self.names: set[str] = set()
 
     def get(self, name: str, default: str = "") -> str:  # type: ignore[override]

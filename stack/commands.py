@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from customer_profiles.common import defaults
+from customer_profiles.common.open_files import ensure_open_files
 from stack import jvm
 from stack.components import RUN_SPACE, check_space
 from stack.elasticsearch import elasticsearch
@@ -24,6 +26,8 @@ from stack.settings import ROOT, Settings
 from stack.spark import spark
 from stack.supervisor import Supervisor
 
+OWN_FOLDERS = ("data", "logs", "config", "run")
+"""The folders in STACK_HOME that one stack has for itself."""
 NOT_ALL_RUNNING = 3
 """Exit code of `status` if a server does not run."""
 STATUS_WIDTH = 160
@@ -52,6 +56,8 @@ def describe_servers(settings: Settings, environ: Mapping[str, str]) -> list[Ser
 def up(settings: Settings, environ: Mapping[str, str], console: Console) -> int:
     """Install missing components and start the servers that do not run. Returns the exit code."""
     began = time.monotonic()
+    ensure_open_files()
+    _close_to_others(settings, environ)
     install(settings, environ)
     check_space(settings.home, RUN_SPACE)
     started = Supervisor(settings).up(describe_servers(settings, environ))
@@ -63,6 +69,18 @@ def up(settings: Settings, environ: Mapping[str, str], console: Console) -> int:
     else:
         console.print("The stack was up already; every server answers.")
     return 0
+
+
+def _close_to_others(settings: Settings, environ: Mapping[str, str]) -> None:
+    """Take the folders of older versions away from everybody but their owner."""
+    private = [settings.home / name for name in OWN_FOLDERS]
+    reports = (ROOT / (environ.get("REPORTS") or defaults.REPORTS)).resolve()
+    # A folder elsewhere may have other uses.
+    if {ROOT, settings.home} & set(reports.parents):
+        private.append(reports)
+    for folder in private:
+        if folder.is_dir():
+            folder.chmod(0o700)
 
 
 def status(settings: Settings, environ: Mapping[str, str], console: Console) -> int:
@@ -149,7 +167,7 @@ def clean(settings: Settings, confirmed: bool, console: Console) -> int:
     Raises:
         StackError: the question cannot be asked, because there is no terminal.
     """
-    folders = [settings.home / name for name in ("data", "logs", "config", "run")]
+    folders = [settings.home / name for name in OWN_FOLDERS]
     present = [folder for folder in folders if folder.exists()]
     if not present:
         console.print("There are no data to remove.")

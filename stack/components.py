@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,14 +68,25 @@ def install_components(components: list[Component], settings: Settings) -> None:
         target = settings.dist / component.name
         building = settings.dist / f"{component.name}.building"
         shutil.rmtree(building, ignore_errors=True)
-        building.mkdir(parents=True)
-        component.build(building)
-        (building / STAMP).write_text(component.stamp())
+        with _readable():
+            building.mkdir(parents=True)
+            component.build(building)
+            (building / STAMP).write_text(component.stamp())
         shutil.rmtree(target, ignore_errors=True)
         building.rename(target)
         seconds = time.monotonic() - started
         extra = {"event": "component_installed", "component": component.name}
         logger.info("installed %s in %.0f s", component.name, seconds, extra=extra)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Let others read what is installed: it has no secrets, and images are built from it."""
+    before = os.umask(0o022)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def check_space(folder: Path, needed: int) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stack.errors import StackError
+from stack.jar_lock import lock_of, verify_jars
 from stack.settings import ROOT
 
 TAIL_LINES = 15
@@ -42,7 +43,17 @@ def run_tool(command: list[str | Path], environ: Mapping[str, str], purpose: str
 
 
 def fetch_jars(pom: Path, lib: Path, environ: Mapping[str, str]) -> None:
-    """Download every dependency of a pom into a folder.
+    """Download every dependency of a pom into a folder, and compare them with the pom's lock.
+
+    Raises:
+        StackError: Maven is missing or fails, or a jar is not the one of the lock.
+    """
+    copy_jars(pom, lib, environ)
+    verify_jars(lib, lock_of(pom))
+
+
+def copy_jars(pom: Path, lib: Path, environ: Mapping[str, str], *options: str) -> None:
+    """Download every dependency of a pom into a folder, unverified.
 
     Raises:
         StackError: Maven is missing or fails.
@@ -55,7 +66,9 @@ def fetch_jars(pom: Path, lib: Path, environ: Mapping[str, str]) -> None:
             "(Debian, Ubuntu: apt-get install maven; macOS: brew install maven)."
         )
     goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={lib}"]
-    command: list[str | Path] = [maven, "-q", "-B", "-f", pom, *goal]
+    # Maven itself fails on a wrong checksum.
+    quietly = ["-q", "-B", "--strict-checksums"]
+    command: list[str | Path] = [maven, *quietly, "-f", pom, *goal, *options]
     run_tool(command, environ, f"Downloading the jars of {pom.stem}")
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
-from customer_profiles.common.defaults import HOST
+from customer_profiles.common.defaults import ELASTIC_USER, HOST
 from stack.jvm import Jvm
 from stack.server import Server, http_ok, write_config
 from stack.settings import Settings
@@ -57,10 +58,10 @@ rootLogger.appenderRef.console.ref = console
 
 
 def elasticsearch(settings: Settings, java: Jvm) -> Server:
-    """Describe the node on loopback.
+    """Describe the node on loopback, with the account `elastic` of `AccessPlugin.java`.
 
-    Security, Painless and index lifecycle management are not in the published jars. Only the
-    container has them.
+    Elastic's own security, Painless and index lifecycle management are not in the jars of the
+    server. Only the container has them.
     """
     home = settings.dist / "elasticsearch"
     config = settings.home / "config" / "elasticsearch"
@@ -93,13 +94,15 @@ def elasticsearch(settings: Settings, java: Jvm) -> Server:
     ]
     if TRUST_STORE.exists():
         flags.append(f"-Djavax.net.ssl.trustStore={TRUST_STORE}")
+    login = base64.b64encode(f"{ELASTIC_USER}:{settings.elastic_password}".encode()).decode()
+    authorization = {"Authorization": f"Basic {login}"}
     health = f"http://{address}/_cluster/health?wait_for_status=yellow&timeout=1s"
     return Server(
         name="elasticsearch",
         command=[str(java.java), *flags, "-cp", f"{home}/lib/*", "stack.elasticsearch.Launcher"],
-        env={"ES_TMPDIR": str(temporary)},
+        env={"ES_TMPDIR": str(temporary), "STACK_ELASTIC_PASSWORD": settings.elastic_password},
         ports=("ELASTICSEARCH_PORT", "ELASTICSEARCH_TRANSPORT_PORT"),
-        ready=lambda: http_ok(health),
+        ready=lambda: http_ok(health, authorization),
         address=f"http://{address}",
         prepare=prepare,
     )

@@ -1,4 +1,4 @@
-"""Lay out Elasticsearch from its published jars, with a launcher and a root plugin of our own."""
+"""Lay out Elasticsearch from its published jars, with a launcher and plugins of our own."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def build_elasticsearch(
     Args:
         target: the folder for the layout.
         pom: names the published jars.
-        sources: the Java sources of the launcher and the root plugin.
+        sources: the Java sources of the launcher and the plugins.
         settings: locates the Java that compiles them.
         environ: the environment of the tools.
 
@@ -58,8 +58,9 @@ def build_elasticsearch(
     # Elasticsearch refuses a class that is in two jars ("jar hell"), so each jar has only its own.
     write_jar(classes, "Launcher", lib / "launcher.jar")
     write_jar(classes, "RootPlugin", root / "root.jar")
+    write_jar(classes, "AccessPlugin", transport / "access.jar")
     shutil.rmtree(classes)
-    write_descriptor(transport, "org.elasticsearch.transport.netty4.Netty4Plugin")
+    write_descriptor(transport, "stack.elasticsearch.AccessPlugin")
     write_descriptor(root, "stack.elasticsearch.RootPlugin")
     if SYSTEM_ZSTD.exists():
         platform = lib / "platform" / "linux-x64"

@@ -10,6 +10,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from customer_profiles.kafka.config import KafkaConfig
 from stack.errors import StackError
 from stack.jvm import Jvm
 from stack.server import Server, write_config
@@ -19,10 +20,17 @@ PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers={controller}
-listeners=PLAINTEXT://{address},CONTROLLER://{controller}
-advertised.listeners=PLAINTEXT://{address},CONTROLLER://{controller}
+listeners=CLIENT://{address},CONTROLLER://{controller}
+advertised.listeners=CLIENT://{address},CONTROLLER://{controller}
+listener.security.protocol.map=CLIENT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT
 controller.listener.names=CONTROLLER
-inter.broker.listener.name=PLAINTEXT
+inter.broker.listener.name=CLIENT
+# PLAIN keeps its accounts here and not in the data, so it also works on the data of older versions.
+sasl.enabled.mechanisms=PLAIN
+sasl.mechanism.inter.broker.protocol=PLAIN
+sasl.mechanism.controller.protocol=PLAIN
+listener.name.client.plain.sasl.jaas.config={login}
+listener.name.controller.plain.sasl.jaas.config={login}
 log.dirs={folder}
 auto.create.topics.enable=false
 default.replication.factor=1
@@ -49,8 +57,14 @@ def kafka(settings: Settings, java: Jvm) -> Server:
     folder = settings.data("kafka")
     config = settings.home / "config" / "kafka"
     address = settings.address("KAFKA_PORT")
+    connection = KafkaConfig(
+        address, "SASL_PLAINTEXT", settings.kafka_user, settings.kafka_password
+    )
     properties = PROPERTIES.format(
-        address=address, controller=settings.address("KAFKA_CONTROLLER_PORT"), folder=folder
+        address=address,
+        controller=settings.address("KAFKA_CONTROLLER_PORT"),
+        folder=folder,
+        login=_login(settings.kafka_user, settings.kafka_password),
     )
     command = [
         *(str(java.java), "-XX:+UseSerialGC", "-Xms128m", "-Xmx512m", "-XX:TieredStopAtLevel=4"),
@@ -67,7 +81,7 @@ def kafka(settings: Settings, java: Jvm) -> Server:
     def ready() -> bool:
         try:
             client = AdminClient(
-                {"bootstrap.servers": address, "log_level": 0, "socket.timeout.ms": 2000}
+                {**connection.client_settings(), "log_level": 0, "socket.timeout.ms": 2000}
             )
             return bool(client.list_topics(timeout=2).brokers)
         except KafkaException:
@@ -95,6 +109,20 @@ def _format_storage(command: list[str], config: Path, folder: Path) -> None:
         raise StackError(
             f"Kafka's storage under {folder} could not be formatted:\n{done.stdout}{done.stderr}"
         )
+
+
+def _login(user: str, password: str) -> str:
+    """Return the login of a listener: the account it accepts, and with which it calls itself."""
+    options = {"username": user, "password": password, f"user_{user}": password}
+    text = " ".join(f"{name}={_quoted(value)}" for name, value in options.items())
+    login = f"org.apache.kafka.common.security.plain.PlainLoginModule required {text};"
+    # A properties file takes a backslash for an escape.
+    return login.replace("\\", "\\\\")
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _random_id() -> str:

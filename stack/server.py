@@ -6,6 +6,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +31,20 @@ class Server:
 
 
 def write_config(path: Path, text: str) -> None:
-    """Write a configuration file and create its folder."""
+    """Write a configuration file that only its owner can read, and create its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    new.touch(mode=0o600)
+    new.write_text(text)
+    new.replace(path)
 
 
-def http_ok(url: str) -> bool:
+def http_ok(url: str, headers: Mapping[str, str] = MappingProxyType({})) -> bool:
     """Return whether a GET on `url` answers 200 within two seconds."""
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
+        request = urllib.request.Request(url, headers=dict(headers))
+        with urllib.request.urlopen(request, timeout=2) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,11 @@ class Settings:
     """Each port by the name of its setting."""
     minio_user: str
     minio_password: str = field(repr=False)
+    kafka_user: str
+    kafka_password: str = field(repr=False)
+    spark_secret: str = field(repr=False)
+    """What Spark's processes show each other before they talk."""
+    elastic_password: str = field(repr=False)
     workers: int
     """Spark workers on this machine."""
     worker_cores: int
@@ -49,39 +55,28 @@ class Settings:
             StackError: a setting is missing or wrong; the message names all of them.
         """
         problems: list[str] = []
-
-        def integer(name: str, default: int) -> int:
-            text = environ.get(name) or str(default)
-            if not text.isdigit() or not 0 < int(text) < 65536:
-                problems.append(f"{name}={text} is not a whole number from 1 to 65535")
-                return default
-            return int(text)
-
-        def required(name: str) -> str:
-            value = environ.get(name, "")
-            if not value:
-                problems.append(f"{name} is not set")
-            return value
-
+        read = _Reader(environ, problems)
         home = ROOT / (environ.get("STACK_HOME") or defaults.STACK_HOME)
         settings = cls(
             home=home,
             dist=Path(environ["STACK_DIST"]) if environ.get("STACK_DIST") else home / "dist",
-            ports={name: integer(name, defaults.PORTS[name]) for name in PORT_NAMES},
-            workers=integer("SPARK_WORKERS", defaults.SPARK_WORKERS),
-            worker_cores=integer("SPARK_WORKER_CORES", defaults.SPARK_WORKER_CORES),
+            ports={name: read.integer(name, defaults.PORTS[name]) for name in PORT_NAMES},
+            workers=read.integer("SPARK_WORKERS", defaults.SPARK_WORKERS),
+            worker_cores=read.integer("SPARK_WORKER_CORES", defaults.SPARK_WORKER_CORES),
             worker_memory=environ.get("SPARK_WORKER_MEMORY") or defaults.SPARK_WORKER_MEMORY,
-            minio_user=required("MINIO_ROOT_USER"),
-            minio_password=required("MINIO_ROOT_PASSWORD"),
+            minio_user=read.required("MINIO_ROOT_USER"),
+            minio_password=read.required("MINIO_ROOT_PASSWORD"),
+            kafka_user=environ.get("KAFKA_USER") or defaults.KAFKA_USER,
+            kafka_password=read.required("KAFKA_PASSWORD"),
+            spark_secret=read.required("SPARK_AUTH_SECRET"),
+            elastic_password=read.required("ELASTIC_PASSWORD"),
         )
-        names: dict[int, str] = {}
-        for name, port in settings.ports.items():
-            other = names.setdefault(port, name)
-            if other != name:
-                problems.append(
-                    f"{other} and {name} are both {port} (./configure-ports.sh --repick chooses "
-                    "another port)"
-                )
+        # Kafka reads both from a file that cannot hold everything.
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+", settings.kafka_user):
+            problems.append("KAFKA_USER is not a word of ASCII letters and digits")
+        if not re.fullmatch(r"[!-~]*", settings.kafka_password):
+            problems.append("KAFKA_PASSWORD has spaces, or characters beyond ASCII")
+        problems += _shared_ports(settings.ports)
         if problems:
             raise StackError(
                 "The settings are not usable: " + "; ".join(problems) + ".\n"
@@ -109,3 +104,33 @@ class Settings:
     def address(self, port: str) -> str:
         """Return `127.0.0.1:PORT` for the name of a port setting."""
         return f"{defaults.HOST}:{self.ports[port]}"
+
+
+class _Reader:
+    """Reads variables and collects what is wrong with them."""
+
+    def __init__(self, environ: Mapping[str, str], problems: list[str]) -> None:
+        self._environ = environ
+        self._problems = problems
+
+    def integer(self, name: str, default: int) -> int:
+        text = self._environ.get(name) or str(default)
+        if not text.isdigit() or not 0 < int(text) < 65536:
+            self._problems.append(f"{name}={text} is not a whole number from 1 to 65535")
+            return default
+        return int(text)
+
+    def required(self, name: str) -> str:
+        value = self._environ.get(name, "")
+        if not value:
+            self._problems.append(f"{name} is not set")
+        return value
+
+
+def _shared_ports(ports: Mapping[str, int]) -> list[str]:
+    names: dict[int, str] = {}
+    return [
+        f"{other} and {name} are both {port} (./configure-ports.sh --repick chooses another port)"
+        for name, port in ports.items()
+        if (other := names.setdefault(port, name)) != name
+    ]

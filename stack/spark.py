@@ -15,6 +15,24 @@ from stack.jvm import Jvm
 from stack.server import Server
 from stack.settings import Settings
 
+DAEMON_OPTIONS = (
+    "-XX:+UseSerialGC",
+    # Executors of finished applications leave folders behind. Keep them for an hour, so that people
+    # can read their logs.
+    "-Dspark.worker.cleanup.enabled=true",
+    "-Dspark.worker.cleanup.interval=600",
+    "-Dspark.worker.cleanup.appDataTtl=3600",
+)
+ACCESS_OPTIONS = (
+    # Every connection has to know the secret.
+    "-Dspark.authenticate=true",
+    # The REST server runs the code of anybody who reaches its port.
+    "-Dspark.master.rest.enabled=false",
+    # The pages have no password, so they may only show.
+    "-Dspark.ui.killEnabled=false",
+    "-Dspark.master.ui.decommission.allow.mode=DENY",
+)
+
 
 def spark(settings: Settings, java: Jvm) -> list[Server]:
     """Describe the master and the workers, all on loopback."""
@@ -27,11 +45,11 @@ def spark(settings: Settings, java: Jvm) -> list[Server]:
         "SPARK_LOCAL_IP": HOST,
         "SPARK_LOCAL_DIRS": str(work / "local"),
         "SPARK_DAEMON_MEMORY": "256m",
-        # Executors of finished applications leave folders behind. Keep them for an hour, so that
-        # people can read their logs.
-        "SPARK_DAEMON_JAVA_OPTS": "-XX:+UseSerialGC -Dspark.worker.cleanup.enabled=true "
-        "-Dspark.worker.cleanup.interval=600 -Dspark.worker.cleanup.appDataTtl=3600",
+        "SPARK_DAEMON_JAVA_OPTS": " ".join([*DAEMON_OPTIONS, *ACCESS_OPTIONS]),
         "PYSPARK_PYTHON": sys.executable,
+        # Spark reads its secret from here. The environment of a process is not public, as its
+        # command line is. Workers pass it on to their executors.
+        "_SPARK_AUTH_SECRET": settings.spark_secret,
     }
     launcher = [str(home / "bin" / "spark-class")]
 

@@ -73,6 +73,9 @@ class Supervisor:
                     return
                 if server in missing:
                     self._start(server)
+                elif self._ends_before_it_answers(server, giving_up):
+                    missing.append(server)
+                    self._start(server)
                 self._await_ready(server, giving_up)
                 ready[server.name].set()
 
@@ -171,6 +174,25 @@ class Supervisor:
                 start_new_session=True,
             )
         self._records.write(server.name, process.pid)
+
+    def _ends_before_it_answers(self, server: Server, giving_up: threading.Event) -> bool:
+        """Wait for a server that ran already, and tell whether it ended instead of answering.
+
+        A worker gives up when it cannot find its master, also while that is starting again.
+        """
+        deadline = time.monotonic() + server.deadline_s
+        while not server.ready():
+            if self._records.process(server.name) is None:
+                logger.info(
+                    "%s has ended; starting it again",
+                    server.name,
+                    extra={"event": "server_restarted", "server": server.name},
+                )
+                return True
+            stop = self._stop_is_requested() or time.monotonic() > deadline
+            if stop or giving_up.wait(POLL_S):
+                break
+        return False
 
     def _await_ready(self, server: Server, giving_up: threading.Event) -> None:
         started = time.monotonic()

@@ -40,32 +40,78 @@ up() {
   log "the stack is up. Next: make ingest, make process, make status"
 }
 
-entrypoint=()
-
-# The sample generator is no application: it runs in the ingestion image, for its Python packages.
+# The sample generator is no application: it runs in the ingestion image, for its Python packages. It
+# reads nothing foreign, and writes into the folder of its file.
 sample() {
-  entrypoint=(--entrypoint python)
-  run ingestion scripts/make_sample.py "$@"
+  local argument folder
+  for argument in "$@"; do
+    if [[ $argument == --out=* ]]; then
+      folder=$(dirname -- "${argument#--out=}")
+      mkdir -p -- "$folder"
+      mount_at "$folder"
+      # The generator needs no secret, wherever its file is.
+      if [[ -f $folder/.env ]]; then options+=(--volume "/dev/null:$(inside "$folder/.env"):ro"); fi
+    fi
+  done
+  options+=(--entrypoint python --volume "$PWD/scripts:/project/scripts:ro")
+  run_job ingestion scripts/make_sample.py "$@"
+}
+
+# Options of `docker compose run`.
+options=(--rm)
+
+# Prints the path that a path has in a container, where this folder is /project.
+inside() {
+  if [[ $1 == /* ]]; then printf '%s' "$1"; else printf '/project/%s' "$1"; fi
+}
+
+# Mounts a file or a folder where a job looks for it. With `ro` the job cannot change it.
+mount_at() {
+  local path=$1 source=$1
+  [[ $path == /* ]] || source=$PWD/$path
+  [[ $source != *:* ]] ||
+    die "Docker cannot mount a path with a colon: $path." \
+      "Rename it, or pipe the file in: make ingest FILE=- <the-file"
+  options+=(--volume "$source:$(inside "$path")${2:+:$2}")
+}
+
+# Mounts the files that the arguments name, because a job sees data/ and reports/ alone.
+mount_files() {
+  local argument path
+  for argument in "$@"; do
+    path=${argument#--corrected=}
+    if [[ $argument == --export=* ]]; then
+      path=${argument#--export=}
+      # A mounted file has to exist. Whatever it holds is replaced, or kept if the job fails.
+      [[ -d $(dirname -- "$path") && ! -d $path ]] ||
+        die "$path cannot be written: there is no such folder. Name another file: EXPORT=…"
+      (umask 077 && : >>"$path")
+      mount_at "$path"
+    elif [[ -f $path && $path != -* && $path != data/* ]]; then
+      mount_at "$path" ro
+    fi
+  done
 }
 
 # Runs a job as the current user, so that this user owns the files that the job writes.
 run() {
-  local service=$1 options=(--rm "${entrypoint[@]}") argument
+  local segments
+  mount_files "${@:2}"
+  if [[ $1 == processing ]]; then
+    segments=$(env_setting SEGMENTS)
+    [[ -z $segments ]] || mount_files "$segments"
+  fi
+  run_job "$@"
+}
+
+run_job() {
+  local service=$1
   shift
   mkdir -p data reports .stack/docker
   # Hadoop's login needs a name for the user id.
   printf 'root:x:0:0::/root:/bin/sh\npipeline:x:%s:%s::/tmp:/bin/sh\n' "$(id -u)" "$(id -g)" \
     >.stack/docker/passwd
   options+=(--volume "$PWD/.stack/docker/passwd:/etc/passwd:ro")
-  for argument in "$@"; do
-    # The container sees this folder alone, so mount files from elsewhere.
-    if [[ $argument == /* && -f $argument ]]; then
-      [[ $argument != *:* ]] ||
-        die "Docker cannot mount a file with a colon in its path: $argument." \
-          "Rename it, or pipe it in: make ingest FILE=- <the-file"
-      options+=(--volume "$argument:$argument:ro")
-    fi
-  done
   export PIPELINE_USER
   PIPELINE_USER="$(id -u):$(id -g)"
   if [[ -t 0 && -t 1 ]]; then

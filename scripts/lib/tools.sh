@@ -157,6 +157,8 @@ ensure_venv() {
   log "installing Python packages into .venv (once; takes one to three minutes)"
   # An environment does not survive a move or the loss of its Python. Create a new one.
   if ! $works || [[ -n $installed && ${installed#* } != "$PWD" ]]; then
+    # Clearing would follow a link and empty an environment that may be somebody else's.
+    [[ ! -L .venv ]] || rm .venv
     "$python" -m venv --clear .venv
   fi
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 \

@@ -10,6 +10,7 @@ import base64
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -41,6 +42,7 @@ BUCKETS = "4"
 START_S = 60.0
 SERVERS = ("kafka", "minio", "elasticsearch", "spark-master", "spark-worker")
 READER = "profiles-reader"
+JOBS = "profiles-jobs"
 
 
 class Containers:
@@ -49,12 +51,20 @@ class Containers:
     def __init__(self, home: Path) -> None:
         self.home = home
         files = subprocess.run(
-            ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         for name in filter(None, files.split("\0")):
             if (ROOT / name).exists():
                 (home / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, home / name)
+        if os.environ.get("STAND_INS"):
+            # A stand-in has the tag of an official image, but not its digest.
+            for path in (home / "docker-compose.yml", *home.glob("*/**/*Dockerfile")):
+                path.write_text(re.sub(r"@sha256:[0-9a-f]{64}", "", path.read_text()))
         # Free ports, as for every other stack of the tests.
         ports = {
             name: value
@@ -192,6 +202,23 @@ def test_up_returns_once_every_server_is_healthy(containers: Containers) -> None
     containers.make("up")
 
 
+def test_a_server_has_no_more_than_it_needs(containers: Containers) -> None:
+    for server in SERVERS:
+        shown = containers.run("docker", "inspect", f"{PROJECT}-{server}-1")
+        ((host, environ),) = (
+            (c["HostConfig"], c["Config"]["Env"]) for c in json.loads(shown.stdout)
+        )
+        assert host["PidsLimit"] == (2048 if server in ("elasticsearch", "spark-worker") else 1024)
+        assert host["CapDrop"] == ["ALL"]
+        assert host["SecurityOpt"] == ["no-new-privileges:true"]
+        assert host["Memory"]
+        # The images of Kafka and Elasticsearch write their configuration at every start.
+        assert host["ReadonlyRootfs"] == (server not in ("kafka", "elasticsearch"))
+        if server.startswith("spark"):
+            # Those who compute know only their own secret; the accounts come with each task.
+            assert not [name for name in environ if "PASSWORD" in name]
+
+
 def test_compose_accepts_the_codespaces_file(containers: Containers) -> None:
     files = ("--file", "docker-compose.yml", "--file", "docker-compose.codespaces.yml")
     command = (
@@ -263,6 +290,102 @@ def test_a_reader_can_read_but_not_write(containers: Containers) -> None:
     assert {status_of(containers, reader, *request) for request in WRITES} == {403}
     kibana = ("kibana_system", containers.secrets["KIBANA_PASSWORD"])
     assert status_of(containers, kibana, "GET", "_security/_authenticate") == 200
+
+
+def test_a_job_can_use_the_lake_and_the_indices_and_nothing_else(containers: Containers) -> None:
+    secrets = containers.secrets
+    jobs = (JOBS, secrets["ELASTIC_JOBS_PASSWORD"])
+    assert status_of(containers, jobs, *READS) == 200
+    others = [WRITES[0], *WRITES[4:], ("GET", "_security/user"), ("GET", ".security/_search")]
+    assert {status_of(containers, jobs, *request) for request in others} == {403}
+    lake = Minio(
+        containers.host_stack.processing.minio_address,
+        JOBS,
+        secrets["MINIO_JOBS_PASSWORD"],
+        secure=False,
+    )
+    assert next(iter(lake.list_objects("data-lake")), None)
+    with pytest.raises(S3Error, match="AccessDenied"):
+        lake.make_bucket("intruder")
+    assert [bucket.name for bucket in lake.list_buckets()] == ["data-lake"]
+
+
+PROBE = """
+import json, os, socket, sys
+def reaches(name, port):
+    try:
+        socket.create_connection((name, port), 3).close()
+    except OSError:
+        return False
+    return True
+def writes(path):
+    try:
+        open(path, "w").close()
+    except OSError:
+        return False
+    return True
+addresses = {"kafka": 29092, "minio": 9000, "elasticsearch": 9200, "spark-master": 7077}
+print(json.dumps({
+    "files": sorted(os.listdir("/project")),
+    "writes": [path for path in ("data/x", "reports/.x", "x", "/x", "/app/x") if writes(path)],
+    "reaches": [name for name, port in addresses.items() if reaches(name, port)],
+    "submits": reaches("spark-master", 6066),
+    "outside": reaches("1.1.1.1", 53),
+    "secrets": sorted(name for name in os.environ if "PASSWORD" in name or "SECRET" in name),
+}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("service", "servers", "secrets"),
+    [
+        ("ingestion", ["kafka"], ["KAFKA_PASSWORD"]),
+        (
+            "processing",
+            ["kafka", "minio", "elasticsearch", "spark-master"],
+            ["ELASTIC_PASSWORD", "KAFKA_PASSWORD", "MINIO_ROOT_PASSWORD", "SPARK_AUTH_SECRET"],
+        ),
+    ],
+)
+def test_a_job_sees_what_it_needs_alone(
+    containers: Containers, service: str, servers: list[str], secrets: list[str]
+) -> None:
+    command = ("docker", "compose", "run", "--rm", "-T", "--entrypoint", "python")
+    completed = containers.run(
+        "env", f"PIPELINE_USER={os.getuid()}", *command, service, "-c", PROBE
+    )
+    assert completed.returncode == 0, completed.stderr
+    assert json.loads(completed.stdout) == {
+        "files": ["data", "reports"],
+        "writes": ["reports/.x"],
+        "reaches": servers,
+        "submits": False,
+        "outside": False,
+        "secrets": secrets,
+    }
+    # These passwords are not those of the accounts that may do anything.
+    root = {containers.secrets["ELASTIC_PASSWORD"], containers.secrets["MINIO_ROOT_PASSWORD"]}
+    config = containers.run("docker", "compose", "--profile", "jobs", "config", "--format", "json")
+    environ = json.loads(config.stdout)["services"][service]["environment"]
+    assert not root & set(environ.values())
+
+
+def test_a_job_reads_and_writes_the_files_that_are_named(containers: Containers) -> None:
+    letters = containers.home / "letters.csv"
+    containers.make("dead-letters", f"EXPORT={letters.name}")
+    content = letters.read_text()
+    assert content.startswith("letter,")
+    assert letters.stat().st_mode & 0o777 == 0o600
+    assert letters.stat().st_uid == os.getuid()
+    for name in (letters.name, str(letters)):
+        assert "0 would be sent" in containers.make("redrive", f"CORRECTED={name}")
+    assert letters.read_text() == content
+    # The generator writes beside its file.
+    containers.make("sample", "ROWS=100", "FILE=made/more.csv")
+    assert (containers.home / "made" / "more.csv").read_text().startswith("event_time,")
+    missing = containers.run("make", "dead-letters", "EXPORT=nowhere/letters.csv")
+    assert missing.returncode
+    assert "Name another file: EXPORT=…" in missing.stderr
 
 
 def test_kafka_answers_inside_and_outside_the_containers(containers: Containers) -> None:

@@ -17,6 +17,9 @@ SUITE=trixie
 ENGINE_PACKAGES=(docker.io docker-cli docker-compose docker-buildx containerd)
 MIRROR=/etc/apt/sources.list.d/debian.sources
 
+# Not empty where stand-ins take the place of the official images.
+stand_ins=
+
 say() { printf '  %s\n' "$*" >&2; }
 
 # Unpack the packages of the engine without installing them.
@@ -72,6 +75,7 @@ make_images() {
     # Do not try again on the next run.
     touch "$HERE/no-hub"
   fi
+  stand_ins=1
   if ! has debian:trixie-slim; then
     say "building a Debian base image"
     make_base
@@ -89,7 +93,11 @@ elasticsearch $(image_of elasticsearch)
 LIST
 }
 
-image_of() { awk -v service="  $1:" '$0 == service {found = 1} found && /^    image:/ {print $2; exit}' docker-compose.yml; }
+# Prints the image of a service without its digest, which a stand-in cannot have.
+image_of() {
+  awk -v service="  $1:" '$0 == service {found = 1} found && /^    image:/ {print $2; exit}' docker-compose.yml |
+    sed 's/@.*//'
+}
 
 make_base() {
   local root=$HERE/base
@@ -115,7 +123,8 @@ case ${1:-} in
     fi
     mkdir -p "$HERE"
     make_images
-    printf 'export PATH=%q DOCKER_HOST=%q DOCKER_CONFIG=%q\n' "$PATH" "${DOCKER_HOST:-}" "${DOCKER_CONFIG:-}"
+    printf 'export PATH=%q DOCKER_HOST=%q DOCKER_CONFIG=%q STAND_INS=%q\n' \
+      "$PATH" "${DOCKER_HOST:-}" "${DOCKER_CONFIG:-}" "$stand_ins"
     ;;
   down)
     if [[ -f $HERE/run/docker.pid ]]; then

@@ -54,7 +54,7 @@ def in_topics(stack: Stack) -> tuple[Counter[tuple[bytes, bytes]], Counter[bytes
 
 def forget(stack: Stack) -> None:
     """Remove all topics, and return when they are gone."""
-    admin = AdminClient({"bootstrap.servers": stack.ingestion.kafka_bootstrap_servers})
+    admin = AdminClient({**stack.ingestion.kafka.client_settings()})
     for future in admin.delete_topics([topic.name for topic in TOPICS]).values():
         future.result(timeout=30)
     deadline = time.monotonic() + 30

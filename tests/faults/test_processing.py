@@ -20,6 +20,7 @@ import pytest
 from kafka import KafkaProducer
 
 from customer_profiles.contracts import DEAD_LETTERS, RAW_EVENTS
+from customer_profiles.kafka.kafka_python import connection_options
 from scripts.make_sample import make_events
 from stack.settings import Settings
 from stack.supervisor import Supervisor
@@ -102,7 +103,7 @@ def run_and_kill(stack: Stack, kinds: list[str], rng: random.Random) -> list[str
 
 def publish_invalid_messages(stack: Stack) -> int:
     """Publish invalid messages to every partition and return their number."""
-    producer = KafkaProducer(bootstrap_servers=stack.ingestion.kafka_bootstrap_servers)
+    producer = KafkaProducer(**connection_options(stack.ingestion.kafka))
     for number in range(INVALID_MESSAGES):
         producer.send(RAW_EVENTS.name, b"no event %d" % number, partition=number % 3)
     producer.flush()

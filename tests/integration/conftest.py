@@ -22,6 +22,7 @@ from polars.testing import assert_frame_equal
 from pyarrow.fs import S3FileSystem
 
 from customer_profiles.ingestion.settings import Settings as IngestionSettings
+from customer_profiles.kafka.kafka_python import connection_options
 from customer_profiles.processing.settings import Settings as ProcessingSettings
 from customer_profiles.processing.tasks.config import TaskConfig
 from customer_profiles.profiles.schema import PROFILE_SCHEMA
@@ -65,14 +66,17 @@ def environment(home: Path) -> dict[str, str]:
     inherited = {
         name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")
     }
-    changes = {"MINIO_ROOT_USER": "tests", "MINIO_ROOT_PASSWORD": "only-for-tests", "BUCKETS": "4"}
+    secrets = ("MINIO_ROOT_PASSWORD", "KAFKA_PASSWORD", "SPARK_AUTH_SECRET", "ELASTIC_PASSWORD")
+    changes = {"MINIO_ROOT_USER": "tests", "BUCKETS": "4"}
+    # Each is different, so that a test finds out which of them appears where it should not.
+    changes |= {name: f"only-for-tests-{name.lower()}" for name in secrets}
     return isolated_environment(home, {**inherited, **changes})
 
 
 def messages(stack: Stack, topic: str) -> list[Any]:
     """Read every committed message with kafka-python, which is not the default writer."""
     consumer = KafkaConsumer(
-        bootstrap_servers=stack.ingestion.kafka_bootstrap_servers,
+        **connection_options(stack.ingestion.kafka),
         isolation_level="read_committed",
         enable_auto_commit=False,
     )
@@ -94,12 +98,15 @@ def messages(stack: Stack, topic: str) -> list[Any]:
         consumer.close()
 
 
-def search(stack: Stack, path: str, body: Mapping[str, Any] | None = None) -> Any:
+def search(
+    stack: Stack, path: str, body: Mapping[str, Any] | None = None, method: str | None = None
+) -> Any:
     """Send a request to Elasticsearch and return its response."""
     request = urllib.request.Request(
         f"{stack.processing.elasticsearch_url}/{path}",
         json.dumps(body).encode() if body else None,
         {"content-type": "application/json"},
+        method=method,
     )
     if password := TaskConfig.from_settings(stack.processing).search.password:
         request.add_header(

@@ -324,6 +324,33 @@ def test_every_panel_is_drawn(page: Page, site: str, rows: Path) -> None:
         assert box["height"] > 100
     customers = oracle(rows).height
     assert f"{customers:,}" in texts(page, "overview")
+    # A tooltip has its style although the page's policy allows no inline one.
+    page.locator("#panel-segments svg g.mark-rect path").first.hover()
+    tooltip = page.locator("#vg-tooltip-element")
+    expect(tooltip).to_be_visible()
+    expect(tooltip).to_have_css("position", "fixed")
+
+
+def test_a_script_in_the_page_does_not_run(browser: Browser, site: str) -> None:
+    """What the page's policy is for: text that became markup by mistake."""
+    page = browser.new_page()
+    open_page(page, site)
+    page.evaluate(
+        """() => {
+          window.refused = [];
+          document.addEventListener("securitypolicyviolation", (event) =>
+            window.refused.push(event.effectiveDirective));
+          const image = '<img src="x" onerror="window.ran = 1"><p style="color: red">';
+          document.getElementById("found").innerHTML = image;
+          const script = document.createElement("script");
+          script.textContent = "window.ran = 1";
+          document.body.append(script);
+        }"""
+    )
+    page.wait_for_function("window.refused.length >= 3")
+    assert page.evaluate("window.ran") is None
+    assert "script-src-elem" in page.evaluate("window.refused")
+    page.close()
 
 
 def test_filters_work_by_keyboard_and_change_all_numbers(page: Page, site: str, rows: Path) -> None:
@@ -370,12 +397,21 @@ def test_an_invalid_request_gets_its_status(site: str) -> None:
     for path, status in (
         ("data/overview?since=yesterday", 400),
         ("data/overview?x=1", 400),
+        (f"data/brands?brand={'x' * 33_000}", 400),
+        ("data/brands?since=0001-01-01&until=9999-12-31", 200),
+        (f"data/brands?brand={'x' * 8_191}", 200),
+        ("data/brands?category=%00&segment=%F0%9F%98%80", 200),
+        (f"customers/{'7' * 600}", 404),
         ("data/nothing", 404),
         ("nothing", 404),
     ):
+        if status == 200:
+            get(site, path)
+            continue
         with pytest.raises(urllib.error.HTTPError) as failure:
             get(site, path)
         assert failure.value.code == status
+        assert "Elasticsearch" not in json.load(failure.value)["error"]
     # A foreign website whose name resolves to this address must not be able to read profiles.
     connection = http.client.HTTPConnection(site.removeprefix("http://"))
     connection.request("GET", "/choices", headers={"Host": "elsewhere.example"})
@@ -406,6 +442,8 @@ def test_a_report_is_self_contained(stack: Stack, browser: Browser, rows: Path) 
     page.on("request", lambda request: requested_urls.append(request.url))
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
+    # Also what the report's policy refuses.
+    page.on("console", lambda entry: problems.append(entry.text) if entry.type == "error" else None)
     page.goto((stack.reports / "dashboard.html").as_uri())
     expect(page.locator("#chart-0 svg")).to_contain_text(f"{oracle(rows).height:,}")
     assert len(requested_urls) == 1

@@ -6,7 +6,6 @@ The tests of this module share one stack: each begins with what the test before 
 from __future__ import annotations
 
 import json
-import urllib.request
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -21,6 +20,7 @@ from kafka.partitioner.default import murmur2
 from minio import Minio
 
 from customer_profiles.contracts import DEAD_LETTERS, PROGRESS, RAW_EVENTS, TOPICS, bucket_of
+from customer_profiles.kafka.kafka_python import connection_options
 from scripts.make_sample import make_events
 from tests.integration.conftest import (
     Stack,
@@ -118,7 +118,7 @@ def test_the_same_file_again_sends_nothing(stack: Stack, first_file: Path) -> No
 
 
 def test_topics_are_those_of_the_contract(stack: Stack) -> None:
-    consumer = KafkaConsumer(bootstrap_servers=stack.ingestion.kafka_bootstrap_servers)
+    consumer = KafkaConsumer(**connection_options(stack.ingestion.kafka))
     for topic in TOPICS:
         assert len(consumer.partitions_for_topic(topic.name) or ()) == topic.partitions
     consumer.close()
@@ -222,7 +222,7 @@ def test_a_wrong_file_sends_nothing(stack: Stack, tmp_path: Path) -> None:
 
 def test_messages_that_break_the_contract_are_dead_lettered_and_stop_nothing(stack: Stack) -> None:
     customers = len(lake_profiles(stack))
-    producer = KafkaProducer(bootstrap_servers=stack.ingestion.kafka_bootstrap_servers)
+    producer = KafkaProducer(**connection_options(stack.ingestion.kafka))
     for value in (b"hello", b"{}", b"\xff"):
         producer.send(RAW_EVENTS.name, value, partition=1)
     producer.flush()
@@ -251,9 +251,7 @@ def _forget_index(stack: Stack) -> None:
     client = minio_client(stack)
     for name in [name for name in objects(stack) if name.startswith("_state/")]:
         client.remove_object("data-lake", name)
-    url = f"{stack.processing.elasticsearch_url}/customer_profiles-000001"
-    with urllib.request.urlopen(urllib.request.Request(url, method="DELETE"), timeout=10) as answer:
-        assert answer.status == 200
+    assert search(stack, "customer_profiles-000001", method="DELETE")["acknowledged"]
 
 
 def test_one_profile_is_shown_and_a_missing_one_is_said(stack: Stack) -> None:

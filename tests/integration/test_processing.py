@@ -9,7 +9,6 @@ import json
 import subprocess
 import sys
 import time
-import urllib.request
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -47,14 +46,7 @@ def profiles_in_lake(stack: Stack) -> pl.DataFrame:
 
 
 def put_settings(stack: Stack, index: str, settings: dict[str, Any]) -> None:
-    request = urllib.request.Request(
-        f"{stack.processing.elasticsearch_url}/{index}/_settings",
-        json.dumps(settings).encode(),
-        {"content-type": "application/json"},
-        method="PUT",
-    )
-    with urllib.request.urlopen(request, timeout=10) as response:
-        assert response.status == 200
+    assert search(stack, f"{index}/_settings", settings, "PUT")["acknowledged"]
 
 
 def live_index(stack: Stack) -> str:
@@ -103,11 +95,7 @@ def test_a_read_only_index_is_reported_and_caught_up_later(
 
 def test_a_deleted_index_is_filled_again(stack: Stack) -> None:
     customers = count_documents(stack)
-    url = f"{stack.processing.elasticsearch_url}/{live_index(stack)}"
-    with urllib.request.urlopen(
-        urllib.request.Request(url, method="DELETE"), timeout=10
-    ) as response:
-        assert response.status == 200
+    assert search(stack, live_index(stack), method="DELETE")["acknowledged"]
     assert process(stack)["profiles_indexed"] == customers
     assert count_documents(stack) == customers
 
@@ -264,13 +252,7 @@ def test_a_profile_that_differs_between_lake_and_index_is_reported(stack: Stack)
     assert printed["index"].stderr == printed["lake"].stderr == ""
     document = {**json.loads(printed["index"].stdout), "total_events": 77}
     path = f"customer_profiles/_doc/{user}?version=9999&version_type=external"
-    url = f"{stack.processing.elasticsearch_url}/{path}"
-    request = urllib.request.Request(
-        url, json.dumps(document).encode(), {"content-type": "application/json"}
-    )
-    request.method = "PUT"
-    with urllib.request.urlopen(request, timeout=10) as response:
-        assert response.status == 200
+    assert search(stack, path, document, "PUT")["result"] == "updated"
     completed = stack.python("customer_profiles.processing", "profile", user)
     assert "warning: index and lake differ: total_events." in completed.stderr
     assert json.loads(completed.stdout)["total_events"] == 77

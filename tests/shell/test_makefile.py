@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from scripts.with_words import command_line
 from tests.support import ROOT
 
 NAMES = (
@@ -29,10 +33,14 @@ NAMES = (
 def clone(tmp_path: Path) -> Path:
     """Copy the Makefile to a folder whose Python writes its arguments down."""
     shutil.copy(ROOT / "Makefile", tmp_path)
-    program = "#!/usr/bin/env python3\nimport json, os, sys\n"
+    program = f"#!{sys.executable} -SE\nimport json, os, sys\n"
     program += "json.dump([sys.argv[1:], dict(os.environ)], open('called.json', 'w'))\n"
     for path, content in (
         ("scripts/stack-kind.sh", "#!/bin/sh\necho native\n"),
+        ("scripts/browser.sh", "#!/bin/sh\n"),
+        ("scripts/demo.sh", '#!/bin/sh\nexec make ingest FILE="$FILE"\n'),
+        ("scripts/dataset.sh", program),
+        ("scripts/scale.sh", program),
         ("scripts/release-notes.sh", program),
         (".venv/bin/python", program),
         ("requirements.lock", ""),
@@ -77,6 +85,112 @@ def test_a_file_may_have_any_name(clone: Path, name: str) -> None:
     assert called(clone, "profile", f"ID={name}", "FROM=lake")[-3:] == ["--from=lake", "--", name]
     assert called(clone, "logs", f"SERVER={name}")[-1] == name
     assert called(clone, "release-notes", f"VERSION={name}") == [name]
+
+
+CODE = (
+    "`touch evaluated`",
+    "$(touch evaluated)",
+    "$(shell touch evaluated)",
+    "${shell touch evaluated}",
+    "$(eval $(shell touch evaluated))",
+    "x; touch evaluated",
+    "x & touch evaluated #",
+    "x\ntouch evaluated\n",
+    "'; touch evaluated; '",
+    '"; touch evaluated; "',
+    '"$(touch evaluated)"',
+    "\\$(shell touch evaluated)",
+)
+"""Values that would run a command if Make or the shell evaluated them."""
+VARIABLES = tuple(
+    re.findall(
+        r"\S+",
+        """
+        FILE ROWS SEED REASON SOURCE SINCE EXPORT CORRECTED MENDED STREAM_INTERVAL SPEED RATE ID
+        FROM WORKERS SERVER VERSION TESTS GROWTH YES FOLLOW FORCE APPLY BRIEF KEEP
+        STACK BUCKETS SEGMENTS MAX_REJECTED_PERCENT STRICT LOG_LEVEL REPORTS UNKNOWN
+        PY READY LOCKED KIND SERVERS INGESTION PROCESSING SAMPLE DASHBOARD SELECTION WITH_JAVA
+        WITH_WORDS_OF STACK_READY COVERAGE_FLOOR NAMED name .name
+        """,
+    )
+)
+"""What the Makefile reads, settings that commands take from the environment, and names that the
+Makefile itself uses."""
+TARGETS = tuple(
+    re.findall(
+        r"\S+",
+        """
+        help up down status logs clean scale spark-jars sample dataset ingest dead-letters redrive
+        replay process stream simulate rebuild restore-index summary profile dashboard report
+        bench-ingest bench-process bench-stream screenshots test test-fast coverage reference sbom
+        release-notes demo
+        """,
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "way"),
+    [
+        *((code, "command line") for code in CODE),
+        # Make expands a value of the environment only where the Makefile names it.
+        *itertools.product(CODE[1:4], ("environment", "environment that overrides")),
+    ],
+)
+def test_no_value_of_a_variable_is_run(clone: Path, code: str, way: str) -> None:
+    for path in (".venv/bin/python", *map(str, (clone / "scripts").glob("[drs]*.sh"))):
+        if "demo" not in path and "stack-kind" not in path:
+            # Quicker than Python; nobody reads the arguments here.
+            (clone / path).write_text("#!/bin/sh\n")
+    values = dict.fromkeys(VARIABLES, code)
+    arguments = [f"{name}={value}" for name, value in values.items()]
+    if way == "command line":
+        completed = make(clone, *arguments, *TARGETS)
+    elif way == "environment":
+        completed = make(clone, *TARGETS, **values)
+    else:
+        completed = make(clone, "--environment-overrides", *TARGETS, **values)
+    assert completed.returncode == 0, completed.stderr
+    assert not (clone / "evaluated").exists()
+
+
+def test_every_variable_of_the_makefile_is_tried() -> None:
+    text = (ROOT / "Makefile").read_text()
+    used = set(re.findall(r"\$\((\w+)\)", text)) | set(re.findall(r"\$\$([A-Z]+)\b", text))
+    # Make's own.
+    assert used - set(VARIABLES) <= {"MAKEFILE_LIST"}
+
+
+@pytest.mark.parametrize("name", ["TESTS", "GROWTH"])
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("tests/unit -x", ["tests/unit", "-x"]),
+        ("tests -k 'a or b' \"c d\"", ["tests", "-k", "a or b", "c d"]),
+        ("$(touch evaluated) `x`; $HOME *", ["$(touch", "evaluated)", "`x`;", "$HOME", "*"]),
+        ("one\ntwo", ["one", "two"]),
+    ],
+)
+def test_a_list_of_words_is_split_but_not_evaluated(
+    clone: Path, name: str, value: str, words: list[str]
+) -> None:
+    target, end = {"TESTS": ("test", "pytest"), "GROWTH": ("bench-process", "--growth")}[name]
+    _, _, variable, *command = called(clone, target, f"{name}={value}")
+    assert variable == name
+    assert command[-1] == end
+    environ = json.loads((clone / "called.json").read_text())[1]
+    assert command_line(name, command, environ) == [*command, *words]
+
+
+def test_a_quote_without_an_end_is_an_error() -> None:
+    script = [sys.executable, "-m", "scripts.with_words", "TESTS", "echo"]
+    environ = {**os.environ, "TESTS": "tests -k 'a or b"}
+    completed = subprocess.run(script, cwd=ROOT, env=environ, capture_output=True, text=True)
+    assert completed.returncode == 2
+    assert completed.stderr == "error: TESTS cannot be split into words: No closing quotation.\n"
+    environ["TESTS"] = "'a b' c"
+    completed = subprocess.run(script, cwd=ROOT, env=environ, capture_output=True, text=True)
+    assert completed.stdout == "a b c\n"
 
 
 def test_defaults_apply_where_nothing_is_named(clone: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from customer_profiles.common.defaults import OPEN_FILES
 from customer_profiles.common.environ import load_environ
 from tests.support import ROOT
 
@@ -343,8 +344,8 @@ def test_setup_with_an_engine_writes_the_settings_and_every_secret(clone: Path) 
     assert completed.returncode == 0, completed.stderr
     assert "everything runs in containers" in completed.stdout
     settings = env_file(clone)
-    secrets = {settings[name] for name in settings if name.endswith(("PASSWORD", "KEY"))}
-    assert len(secrets) == 6
+    secrets = {settings[name] for name in settings if name.endswith(("PASSWORD", "KEY", "SECRET"))}
+    assert len(secrets) == 9
     assert {len(secret) for secret in secrets} == {32}
     assert not any(secret in completed.stdout + completed.stderr for secret in secrets)
     assert not (clone / ".venv").exists()
@@ -370,3 +371,31 @@ def test_setup_warns_about_little_memory_and_few_memory_maps(clone: Path) -> Non
     assert "the Docker engine has 2000 MB of memory" in completed.stderr
     assert "sudo sysctl -w vm.max_map_count" in completed.stderr
     assert completed.returncode == 0
+
+
+def test_a_limit_on_open_files_that_is_too_low_is_named_before_anything_is_done(
+    clone: Path,
+) -> None:
+    script = "ulimit -n 256; ./setup-environment.sh --native"
+    completed = run(clone, "bash", "-c", script)
+    assert completed.returncode == 1
+    assert "may have 256 open files here" in completed.stderr
+    assert f"need {OPEN_FILES}" in completed.stderr
+    assert not (clone / ".env").exists()
+    assert not (clone / ".venv").exists()
+
+
+def test_an_environment_behind_a_link_is_not_emptied(
+    clone: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    shared = tmp_path_factory.mktemp("environment")
+    (shared / "theirs").touch()
+    (clone / ".venv").symlink_to(shared)
+    # A Python that makes no environment: what matters is what happens before.
+    fake(clone, "python3", 'echo "$*" >>"$PWD/calls"; exit 0')
+    script = "source scripts/lib/log.sh; source scripts/lib/tools.sh; touch requirements.lock; "
+    script += "PACKAGES=(); find_python() { echo python3; }; ensure_venv"
+    run(clone, "bash", "-c", script)
+    assert "-m venv --clear .venv" in (clone / "calls").read_text()
+    assert (shared / "theirs").exists()
+    assert not (clone / ".venv").is_symlink()

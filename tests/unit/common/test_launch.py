@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -100,3 +101,21 @@ def test_the_exit_code_is_that_of_the_command() -> None:
     before = signal.getsignal(signal.SIGINT)
     assert launch(lambda: lambda: 7) == 7
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_what_a_command_writes_is_for_its_owner_alone(tmp_path: Path) -> None:
+    letters = tmp_path / "letters.csv"
+    code = (
+        "from pathlib import Path; from customer_profiles.common.launch import launch; "
+        f"launch(lambda: lambda: Path({str(letters)!r}).write_text('x') * 0)"
+    )
+    command = ["sh", "-c", 'umask 022; exec "$0" -c "$1"', sys.executable, code]
+    subprocess.run(command, cwd=ROOT, check=True)
+    assert stat.S_IMODE(letters.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("package", ["ingestion", "processing", "dashboards"])
+def test_every_program_starts_that_way(package: str) -> None:
+    main = ROOT / package / "src" / "customer_profiles" / package / "__main__.py"
+    assert "launch(_load)" in main.read_text()
+    assert "launch(_load)" in (ROOT / "stack" / "__main__.py").read_text()

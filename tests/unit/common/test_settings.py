@@ -156,3 +156,40 @@ def test_ports_come_from_the_defaults() -> None:
     assert settings.kafka_port == defaults.PORTS["KAFKA_PORT"]
     assert settings.minio_port == defaults.PORTS["MINIO_PORT"]
     assert settings.elasticsearch_port == defaults.PORTS["ELASTICSEARCH_PORT"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "protocol"),
+    [
+        ({}, "PLAINTEXT"),
+        ({"KAFKA_PASSWORD": "only-for-tests"}, "SASL_PLAINTEXT"),
+        # A broker of somebody's own, beside a generated password.
+        (
+            {"KAFKA_PASSWORD": "only-for-tests", "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"},
+            "PLAINTEXT",
+        ),
+    ],
+)
+def test_a_password_decides_how_clients_talk_to_kafka(
+    environ: dict[str, str], protocol: str
+) -> None:
+    assert KafkaSettings.from_env(environ).kafka_security_protocol == protocol
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, "id_of-this-stack"),
+        ({"KAFKA_PORT": "19092"}, "id_of-this-stack"),
+        ({"KAFKA_BOOTSTRAP_SERVERS": "kafka:29092"}, ""),
+        ({"STACK_HOME": "elsewhere"}, ""),
+    ],
+)
+def test_the_cluster_is_known_where_kafka_is_the_one_of_this_folder(
+    tmp_path: Path, environ: dict[str, str], expected: str
+) -> None:
+    identity = tmp_path / "data" / "kafka" / "meta.properties"
+    identity.parent.mkdir(parents=True)
+    identity.write_text("#\n#Thu Sep 24\ncluster.id=id_of-this-stack\nversion=1\n")
+    environ = {"STACK_HOME": str(tmp_path), **environ}
+    assert KafkaSettings.from_env(environ).kafka_cluster_id == expected

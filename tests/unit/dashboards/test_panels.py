@@ -64,11 +64,13 @@ def test_a_panel_searches_existing_fields_and_is_valid_vega_lite(panel: Panel) -
 
 def test_filters_are_read_from_query_parameters() -> None:
     parameters = {"segment": "High Value", "brand": "", "since": "2020-10-01"}
-    assert Filters.from_query(parameters) == Filters(segment="High Value", since=date(2020, 10, 1))
+    assert Filters.from_query(parameters.items()) == Filters(
+        segment="High Value", since=date(2020, 10, 1)
+    )
     with pytest.raises(InvalidFilterError, match="no filter colour"):
-        Filters.from_query({"colour": "red"})
+        Filters.from_query([("colour", "red")])
     with pytest.raises(InvalidFilterError, match="since=yesterday is no day"):
-        Filters.from_query({"since": "yesterday"})
+        Filters.from_query([("since", "yesterday")])
 
 
 def test_filters_apply_to_customer_panels_and_not_to_pipeline_panels() -> None:

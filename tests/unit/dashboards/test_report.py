@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from functools import cache
 from html.parser import HTMLParser
@@ -9,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from customer_profiles.dashboards import report
@@ -43,6 +45,8 @@ class PageReader(HTMLParser):
     def __init__(self, page: str) -> None:
         super().__init__(convert_charrefs=True)
         self.scripts: list[str] = []
+        self.styles: list[str] = []
+        self.policy = ""
         self.texts: list[str] = []
         self.attributes: list[str | None] = []
         self._tag = ""
@@ -51,9 +55,13 @@ class PageReader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._tag = tag
+        if tag == "meta" and ("http-equiv", "Content-Security-Policy") in attrs:
+            self.policy = dict(attrs)["content"] or ""
         self.attributes += [value for _, value in attrs]
         if tag == "script":
             self.scripts.append("")
+        elif tag == "style":
+            self.styles.append("")
         elif tag == "p":
             self.texts.append("")
 
@@ -63,6 +71,8 @@ class PageReader(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._tag == "script":
             self.scripts[-1] += data
+        elif self._tag == "style":
+            self.styles[-1] += data
         elif self._tag == "p":
             self.texts[-1] += data
 
@@ -167,6 +177,8 @@ def specs_in(page: Path) -> list[dict[str, Any]]:
     return specs
 
 
+# It writes files, which takes long on a busy machine.
+@settings(deadline=None)
 @given(NASTY_TEXTS)
 @example("<!--<script>")
 def test_the_written_report_has_the_same_data(
@@ -181,6 +193,29 @@ def test_the_written_report_has_the_same_data(
     assert [spec["data"]["values"] for spec in specs_in(page)] == [
         rows[panel] for panel in panel_names()
     ]
+
+
+def test_the_report_allows_its_own_scripts_and_styles_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "_png", lambda *_: b"")
+    dashboard = FakeDashboard(rows_named("<!--<script>"))
+    page, *_ = report.write_report(dashboard, tmp_path)  # type: ignore[arg-type]
+    # `newline=""`: a browser counts the ends of lines, too.
+    with page.open(encoding="utf-8", newline="") as file:
+        text = file.read()
+    assert "\r" not in text
+    reader = PageReader(text)
+    policy = dict(part.split(" ", 1) for part in reader.policy.split("; "))
+    assert policy["default-src"] == policy["base-uri"] == policy["form-action"] == "'none'"
+    for directive, contents in (("script-src", reader.scripts), ("style-src", reader.styles)):
+        digests = [hashlib.sha256(content.encode()).digest() for content in contents]
+        assert policy[directive] == " ".join(
+            f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests
+        )
+    # The policy stands before everything that it is about.
+    assert text.index("Content-Security-Policy") < text.index("<style")
+    assert "ast: true, defaultStyle: false" in reader.scripts[-1]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.contracts import check, encode, event_id
 from customer_profiles.contracts.rules import category_root
-from examples.follow_the_topic import describe, read_events, sasl_settings
+from examples.follow_the_topic import describe, read_events
 from tests.support import row
 
 
@@ -124,9 +124,3 @@ def test_any_other_error_is_raised_with_the_next_action() -> None:
 def test_an_event_is_described_in_one_line(changes: dict[str, str], expected: str) -> None:
     (event,) = read_events(Consumer([message(**changes)]), seconds=60, max_events=1)
     assert describe(event) == expected
-
-
-def test_the_password_comes_from_the_settings() -> None:
-    settings = sasl_settings({"KAFKA_PASSWORD": "only-for-tests"})
-    assert settings["sasl.password"] == "only-for-tests"
-    assert settings["security.protocol"] == "SASL_PLAINTEXT"

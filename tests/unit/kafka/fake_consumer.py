@@ -54,7 +54,7 @@ class FakeConsumer:
         return polled
 
     def list_topics(self, timeout: float) -> SimpleNamespace:  # noqa: ARG002
-        return SimpleNamespace(topics=self._topics)
+        return SimpleNamespace(topics=self._topics, cluster_id=None)
 
     def get_watermark_offsets(
         self,

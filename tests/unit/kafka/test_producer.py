@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import replace
 
 import pytest
+from kafka import KafkaProducer
+from pydantic import SecretStr
 
 from customer_profiles.common.errors import PipelineError
+from customer_profiles.common.settings import KafkaSettings
 from customer_profiles.kafka import confluent, kafka_python, librdkafka
 from customer_profiles.kafka.config import KafkaConfig
 from customer_profiles.kafka.producer import CLIENTS, create_publisher
@@ -54,13 +57,35 @@ def test_a_client_without_its_package_names_the_package(
         create_publisher(client, CONFIG, "events.csv")
 
 
-def test_kafka_python_knows_every_connection_setting() -> None:
-    assert set(CONFIG.client_settings()) == set(kafka_python.CONNECTION_OPTIONS)
+ACCOUNT = KafkaConfig("broker:9092", "SASL_PLAINTEXT", "profiles", "only-for-tests", "id")
 
 
-def test_the_config_comes_from_any_settings_with_the_brokers() -> None:
-    @dataclass
-    class Settings:
-        kafka_bootstrap_servers: str = "broker:9092"
+def test_every_client_logs_in_with_the_account() -> None:
+    assert ACCOUNT.client_settings() == {
+        "bootstrap.servers": "broker:9092",
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": "profiles",
+        "sasl.password": "only-for-tests",
+    }
+    assert set(ACCOUNT.client_settings()) == set(kafka_python.CONNECTION_OPTIONS)
+    options = kafka_python.connection_options(ACCOUNT)
+    # kafka-python refuses an option that it does not know.
+    assert set(options) <= set(KafkaProducer.DEFAULT_CONFIG)
+    assert options["sasl_plain_password"] == "only-for-tests"
 
-    assert KafkaConfig.from_settings(Settings()) == CONFIG
+
+def test_a_broker_without_accounts_gets_the_address_alone() -> None:
+    assert CONFIG.client_settings() == {"bootstrap.servers": "broker:9092"}
+    assert kafka_python.connection_options(CONFIG) == {"bootstrap_servers": "broker:9092"}
+
+
+def test_the_password_is_not_in_the_repr() -> None:
+    assert "only-for-tests" not in repr(ACCOUNT)
+
+
+def test_the_config_comes_from_the_settings() -> None:
+    settings = KafkaSettings(
+        kafka_bootstrap_servers="broker:9092", kafka_password=SecretStr("only-for-tests")
+    )
+    assert KafkaConfig.from_settings(settings) == replace(ACCOUNT, cluster_id="")

@@ -54,6 +54,20 @@ def test_an_unreachable_master_is_reported() -> None:
         cluster(executors=0).run(failing_job(), "profiles", 1)
 
 
+def test_a_master_that_refuses_the_secret_is_not_a_missing_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state = {"workers": [WORKER], "activeapps": []}
+    monkeypatch.setattr(cluster_module, "read_master", lambda *_: state)
+    refused = cluster(executors=0)
+    refused.context.applicationId = "spark-application-1600948626000"  # type: ignore[misc]
+    with pytest.raises(PipelineError, match=r"does not accept this run.*SPARK_AUTH_SECRET"):
+        refused.run(failing_job(), "profiles", 1)
+    monkeypatch.setattr(cluster_module, "read_master", lambda *_: None)
+    with pytest.raises(PipelineError, match="does not answer"):
+        refused.run(failing_job(), "profiles", 1)
+
+
 OWN = "app-2"
 WORKER = {"state": "ALIVE", "memory": 1024, "memoryfree": 1024, "coresfree": 2}
 APP = {"id": OWN, "name": "customer-profiles", "state": "WAITING", "memoryperexecutor": 640}

@@ -8,7 +8,7 @@ import pytest
 
 from customer_profiles.common import defaults
 from customer_profiles.processing.settings import Settings
-from customer_profiles.processing.spark.config import JAVA_OPTIONS, spark_settings
+from customer_profiles.processing.spark.config import JAVA_OPTIONS, secret_settings, spark_settings
 
 
 def properties(archives: Path, **environ: str) -> dict[str, str]:
@@ -65,6 +65,24 @@ def test_a_task_uses_one_core_and_a_stream_forgets_its_jobs(tmp_path: Path) -> N
 
 
 def test_no_password_is_a_property(tmp_path: Path) -> None:
-    result = properties(tmp_path, MINIO_ROOT_PASSWORD="very secret", ELASTIC_PASSWORD="very secret")
+    names = ("MINIO_ROOT_PASSWORD", "ELASTIC_PASSWORD", "KAFKA_PASSWORD", "SPARK_AUTH_SECRET")
+    result = properties(tmp_path, **dict.fromkeys(names, "very secret"))
     assert not [value for value in result.values() if "secret" in value]
     assert all(isinstance(value, str) for value in result.values())
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"SPARK_AUTH_SECRET": "very secret"}, "very secret"),
+        ({}, None),
+        ({"SPARK_AUTH_SECRET": "very secret", "SPARK_MASTER_URL": "local[2]"}, None),
+    ],
+)
+def test_the_secret_reaches_a_master_and_no_command_line(
+    tmp_path: Path, environ: dict[str, str], expected: str | None
+) -> None:
+    settings = Settings.from_env({"MINIO_ROOT_USER": "u", "MINIO_ROOT_PASSWORD": "p", **environ})
+    assert secret_settings(settings).get("spark.authenticate.secret") == expected
+    authenticates = properties(tmp_path, **environ).get("spark.authenticate")
+    assert authenticates == ("true" if expected else None)

@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from customer_profiles.common.errors import PipelineError
+from customer_profiles.lake import accounts as lake_accounts
 from customer_profiles.processing import queries
 from customer_profiles.processing.batch import process
 from customer_profiles.processing.queries import run_query
@@ -133,9 +134,13 @@ def test_the_summary_of_an_empty_stack_names_no_customer(pipeline: Pipeline, run
     assert "Best customers" not in printed
 
 
-def test_curl_names_the_account_only_where_elasticsearch_has_a_public_address(run: Run) -> None:
+def test_curl_names_the_account_that_may_read(run: Run) -> None:
     local = run("summary", environ={"ELASTICSEARCH_URL": "http://inside:9200"})
     assert "curl 'http://inside:9200/customer_profiles/_search" in local
+    native = {"ELASTICSEARCH_URL": "http://inside:9200", "ELASTIC_PASSWORD": "only-for-tests"}
+    with_account = run("summary", environ=native)
+    assert '--user "elastic:$(sed -n s/^ELASTIC_PASSWORD=//p .env)"' in with_account
+    assert "only-for-tests" not in with_account
     shown = run(
         "summary",
         environ={
@@ -161,7 +166,7 @@ def test_setup_creates_what_is_missing(
 ) -> None:
     calls: list[Any] = []
 
-    def set_accounts(index: object, *passwords: str) -> list[str]:
+    def set_accounts(index: object, **passwords: str) -> list[str]:
         assert index is pipeline.index
         calls.append(passwords)
         return accounts
@@ -171,10 +176,18 @@ def test_setup_creates_what_is_missing(
     store = SimpleNamespace(ensure_bucket=lambda: calls.append("bucket"))
     monkeypatch.setattr(queries, "S3ObjectStore", lambda _: store)
     monkeypatch.setattr(queries, "set_accounts", set_accounts)
-    passwords = {"ELASTIC_READER_PASSWORD": "r", "KIBANA_PASSWORD": "k"}
+    monkeypatch.setattr(
+        lake_accounts, "set_jobs_account", lambda _, password: calls.append(password)
+    )
+    names = ("ELASTIC_JOBS", "ELASTIC_READER", "KIBANA", "MINIO_JOBS")
+    passwords = {f"{name}_PASSWORD": name.lower() for name in names} if accounts else {}
     printed = run("setup", environ=passwords)
     assert printed.startswith(f"The lake and the index are there{suffix}")
-    assert calls == ["bucket", ("r", "k")]
+    elastic = ("elastic_jobs", "elastic_reader", "kibana") if accounts else ("", "", "")
+    arguments = ("jobs_password", "reader_password", "kibana_password")
+    # The native stack has MinIO's root alone.
+    minio = ["minio_jobs"] if accounts else []
+    assert calls == ["bucket", dict(zip(arguments, elastic, strict=True)), *minio]
     assert pipeline.index.live is not None
     assert set(pipeline.metrics_indices.documents) == {
         *("event_metrics", "pipeline_runs", "rejected_rows")

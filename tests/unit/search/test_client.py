@@ -38,7 +38,11 @@ def test_other_errors_pass_unchanged() -> None:
 
 def test_a_connection_comes_from_settings_and_hides_its_password() -> None:
     password = SimpleNamespace(get_secret_value=lambda: "hidden")
-    settings = SimpleNamespace(elasticsearch_url=UNREACHABLE.url, elasticsearch_password=password)
+    settings = SimpleNamespace(
+        elasticsearch_url=UNREACHABLE.url,
+        elasticsearch_user="elastic",
+        elasticsearch_password=password,
+    )
     config = ElasticsearchConfig.from_settings(settings)
     assert config == UNREACHABLE
     assert "hidden" not in repr(config)

@@ -6,7 +6,13 @@ from pathlib import Path
 
 from stack.settings import Settings
 
-KEYS = {"MINIO_ROOT_USER": "admin", "MINIO_ROOT_PASSWORD": "secret-of-32"}
+KEYS = {
+    "MINIO_ROOT_USER": "admin",
+    "MINIO_ROOT_PASSWORD": "secret-of-32",
+    "KAFKA_PASSWORD": "secret-of-kafka",
+    "SPARK_AUTH_SECRET": "secret-of-spark",
+    "ELASTIC_PASSWORD": "secret-of-elastic",
+}
 
 
 def settings(home: Path, **changes: str) -> Settings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import stat
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from stack.cli import main
-from stack.commands import _print_wide
+from stack.commands import _close_to_others, _print_wide
+from stack.settings import Settings
 from tests.unit.stack.helpers import KEYS
 
 
@@ -50,3 +52,21 @@ def test_a_table_is_not_cut_on_a_narrow_terminal() -> None:
     table.add_row("x" * 120)
     _print_wide(table, Console(file=out, width=40, highlight=False, soft_wrap=True))
     assert "x" * 120 in out.getvalue()
+
+
+def test_up_takes_the_folders_of_an_older_version_away_from_others(
+    home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    def mode(folder: Path) -> int:
+        return stat.S_IMODE(folder.stat().st_mode)
+
+    elsewhere = tmp_path_factory.mktemp("shared")
+    folders = [home / name for name in ("data", "logs", "config", "run", "reports", "dist")]
+    for folder in [*folders, elsewhere]:
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o755)
+    settings = Settings.from_env({**KEYS, "STACK_HOME": str(home)})
+    _close_to_others(settings, {"REPORTS": str(home / "reports")})
+    assert [mode(folder) for folder in folders] == [0o700] * 5 + [0o755]
+    _close_to_others(settings, {"REPORTS": str(elsewhere)})
+    assert mode(elsewhere) == 0o755

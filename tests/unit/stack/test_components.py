@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
+import stat
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -44,6 +46,18 @@ def test_a_component_is_built_again_only_if_its_recipe_changes(
     assert builds == ["old", "new"]
     assert (tmp_path / "dist" / "server" / "program").read_text() == "new"
     assert caplog.messages[0] == "installing server …"
+
+
+def test_others_may_read_what_is_installed(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        component = Component("server", ("x",), lambda target: (target / "jar").write_text(""))  # type: ignore[arg-type]
+        install_components([component], settings(tmp_path))
+        assert os.umask(0o077) == 0o077
+    finally:
+        os.umask(before)
+    # Images are built from it, and their servers run under other accounts.
+    assert stat.S_IMODE((tmp_path / "dist" / "server" / "jar").stat().st_mode) == 0o644
 
 
 def test_an_interrupted_build_does_not_count_as_installed(tmp_path: Path) -> None:

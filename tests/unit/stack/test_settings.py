@@ -21,6 +21,9 @@ def test_all_missing_and_malformed_settings_are_named_at_once(tmp_path: Path) ->
         "KAFKA_PORT=lots",
         "MINIO_ROOT_USER is not set",
         "MINIO_ROOT_PASSWORD is not set",
+        "KAFKA_PASSWORD is not set",
+        "SPARK_AUTH_SECRET is not set",
+        "ELASTIC_PASSWORD is not set",
         "make setup",
     ):
         assert problem in str(failure.value)
@@ -33,8 +36,19 @@ def test_two_servers_on_one_port_are_refused(tmp_path: Path) -> None:
         settings(tmp_path, MINIO_CONSOLE_PORT="9000")
 
 
-def test_the_password_is_not_in_the_repr(tmp_path: Path) -> None:
-    assert "secret-of-32" not in repr(settings(tmp_path))
+def test_no_secret_is_in_the_repr(tmp_path: Path) -> None:
+    assert "secret-of" not in repr(settings(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"KAFKA_PASSWORD": "with space"}, {"KAFKA_PASSWORD": "ü"}, {"KAFKA_USER": 'a"b'}]
+)
+def test_an_account_that_kafka_cannot_read_back_is_refused(
+    tmp_path: Path, changes: dict[str, str]
+) -> None:
+    (name,) = changes
+    with pytest.raises(StackError, match=f"{name} (has|is not)"):
+        settings(tmp_path, **changes)
 
 
 def test_every_default_port_is_in_the_example_and_in_the_script() -> None:

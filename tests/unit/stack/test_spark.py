@@ -1,4 +1,4 @@
-"""The readiness of Spark's master."""
+"""The readiness of Spark's master, and who may talk to Spark."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stack import jvm
 from stack.spark import spark
-from tests.unit.stack.helpers import settings
+from tests.unit.stack.helpers import KEYS, settings
 
 
 def test_a_master_that_answers_without_json_is_not_ready_yet(tmp_path: Path) -> None:
@@ -28,3 +28,16 @@ def test_a_master_that_answers_without_json_is_not_ready_yet(tmp_path: Path) -> 
         master = spark(chosen, java)[0]
         assert not master.ready()
         thread.join()
+
+
+def test_spark_asks_for_a_secret_that_is_on_no_command_line(tmp_path: Path) -> None:
+    for server in spark(settings(tmp_path), jvm.Jvm(Path("/java"), 21, has_vector_module=True)):
+        options = server.env["SPARK_DAEMON_JAVA_OPTS"].split()
+        assert {
+            "-Dspark.authenticate=true",
+            "-Dspark.master.rest.enabled=false",
+            "-Dspark.ui.killEnabled=false",
+        } <= set(options)
+        assert server.env["_SPARK_AUTH_SECRET"] == KEYS["SPARK_AUTH_SECRET"]
+        # Spark puts these options on the command line.
+        assert not [part for part in [*server.command, *options] if "secret-of" in part]

@@ -138,6 +138,21 @@ def slow_server(name: str, folder: Path) -> Server:
     return replace(server(name, code), ready=marker.exists)
 
 
+def test_a_server_that_ran_and_gives_up_before_it_answers_is_started_again(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    marker = tmp_path / "ready"
+    # As a worker does whose master is gone: it ends, and its next start succeeds.
+    code = f"import pathlib, time; m = pathlib.Path({str(marker)!r}); time.sleep(0.5); "
+    code += (
+        "(tried := m.with_name('tried')).exists() and (m.touch(), time.sleep(300)); tried.touch()"
+    )
+    worker = replace(server("one", code), ready=lambda: True)
+    assert supervisor.up([worker]) == ["one"]
+    assert supervisor.up([replace(worker, ready=marker.exists)]) == ["one"]
+    assert supervisor.state("one") is not None
+
+
 def test_another_program_with_the_recorded_process_id_is_not_a_server(tmp_path: Path) -> None:
     supervisor = Supervisor(settings(tmp_path))
     (tmp_path / "run").mkdir()

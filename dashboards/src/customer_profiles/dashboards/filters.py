@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from customer_profiles.dashboards.panels import Panel
 from customer_profiles.profiles.event_counts import NONE, OTHER
-from customer_profiles.search.mapping import ALIAS
+from customer_profiles.search.mapping import ALIAS, IGNORE_ABOVE
+
+SHOWN_LENGTH = 60
+"""Characters of a foreign text in a message."""
 
 
 class InvalidFilterError(ValueError):
@@ -35,18 +38,25 @@ class Filters:
     """Inclusive."""
 
     @classmethod
-    def from_query(cls, parameters: Mapping[str, str]) -> Filters:
+    def from_query(cls, parameters: Iterable[tuple[str, str]]) -> Filters:
         """Read the query parameters of an address. Empty ones count as unset.
 
+        Args:
+            parameters: names and values.
+
         Raises:
-            InvalidFilterError: a name is unknown, or a day is malformed.
+            InvalidFilterError: a name is unknown or there twice, a text is longer than any that can
+                be found, or a day is malformed.
         """
-        unknown = set(parameters) - {"segment", "category", "brand", "since", "until"}
-        if unknown:
-            raise InvalidFilterError(f"there is no filter {', '.join(sorted(unknown))}")
-        texts = {name: parameters.get(name) or None for name in ("segment", "category", "brand")}
-        since, until = _day(parameters, "since"), _day(parameters, "until")
-        return cls(**texts, since=since, until=until)
+        values: dict[str, str] = {}
+        for name, value in parameters:
+            if name not in ("segment", "category", "brand", "since", "until"):
+                raise InvalidFilterError(f"there is no filter {shorten(name)}")
+            if name in values:
+                raise InvalidFilterError(f"{name} is there twice; name one value")
+            values[name] = value
+        texts = {name: _text(values, name) for name in ("segment", "category", "brand")}
+        return cls(**texts, since=_day(values, "since"), until=_day(values, "until"))
 
     def clauses(self, panel: Panel) -> list[dict[str, Any]]:
         """Return the filters as clauses of a panel's search, in Elasticsearch's query language."""
@@ -124,12 +134,28 @@ def read_choices(response: Mapping[str, Any]) -> dict[str, Any]:
     return {**lists, **days}
 
 
+def shorten(text: str) -> str:
+    """Return the beginning of a foreign text, for a message."""
+    return text if len(text) <= SHOWN_LENGTH else f"{text[:SHOWN_LENGTH]}…"
+
+
+def _text(parameters: Mapping[str, str], name: str) -> str | None:
+    text = parameters.get(name) or None
+    if text and len(text) > IGNORE_ABOVE:
+        raise InvalidFilterError(
+            f"{name} has {len(text):,} characters; a filter finds texts of at most {IGNORE_ABOVE:,}"
+        )
+    return text
+
+
 def _day(parameters: Mapping[str, str], name: str) -> date | None:
     text = parameters.get(name)
     try:
         return date.fromisoformat(text) if text else None
     except ValueError as error:
-        raise InvalidFilterError(f"{name}={text} is no day; write it as 2020-09-24") from error
+        raise InvalidFilterError(
+            f"{name}={shorten(str(text))} is no day; write it as 2020-09-24"
+        ) from error
 
 
 def _favorite_clause(field: str, value: str, also: list[dict[str, Any]]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import vl_convert
 from customer_profiles.common.clock import now_utc
 from customer_profiles.dashboards.embedding import Place, embed, for_picture
 from customer_profiles.dashboards.filters import Filters
+from customer_profiles.dashboards.headers import report_policy
 from customer_profiles.dashboards.panels import Panel, read_panels
 from customer_profiles.dashboards.queries import Dashboard
 from customer_profiles.dashboards.vega import VL_VERSION, javascript_bundle
@@ -37,7 +38,22 @@ h1 { font-size: 1.3rem; }
 h2 { font-size: 1rem; margin: 0; }
 p { margin: 0 0 .5rem; font-size: .8rem; color: #5b6775; }
 .chart { width: 100%; }
+.vega-embed { position: relative; display: inline-block; }
+.chart-wrapper.fit-x { width: 100%; }
+#vg-tooltip-element { visibility: hidden; position: fixed; z-index: 1000; padding: 8px;
+  font: 12px system-ui, sans-serif; background: white; border: 1px solid #d9dee5; }
+#vg-tooltip-element.visible { visibility: visible; }
 @media (max-width: 900px) { article { grid-column: span 6 !important; } }"""
+
+DRAWING = """
+const options = {
+  actions: false, renderer: "svg", ast: true, defaultStyle: false,
+  tooltip: { disableDefaultStyle: true },
+};
+for (const [number, spec] of %s.entries())
+  vegaEmbed("#chart-" + number, spec, options);
+"""
+"""The report's own script. Vega interprets expressions, because the policy lets it compile none."""
 
 
 def write_report(dashboard: Dashboard, folder: Path, filters: Filters | None = None) -> list[Path]:
@@ -86,24 +102,25 @@ def _png(panel: Panel, rows: list[Any]) -> bytes:
 
 def _html(cards: list[str], specs: list[dict[str, Any]]) -> str:
     title = embed(f"Customer profiles, {now_utc():%Y-%m-%d %H:%M} UTC", Place.MARKUP)
+    # A browser normalises the ends of lines before it compares a script with its digest.
+    library = javascript_bundle().replace("\r\n", "\n").replace("\r", "\n")
+    drawing = DRAWING % embed(specs, Place.SCRIPT)
+    style = f"\n{STYLE}\n"
+    policy = embed(report_policy([library, drawing], [style]), Place.MARKUP)
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
-<style>
-{STYLE}
-</style>
+<style>{style}</style>
 </head>
 <body>
 <h1>{title}</h1>
 <main>{"".join(cards)}</main>
-<script>{javascript_bundle()}</script>
-<script>
-for (const [number, spec] of {embed(specs, Place.SCRIPT)}.entries())
-  vegaEmbed("#chart-" + number, spec, {{ actions: false, renderer: "svg", ast: false }});
-</script>
+<script>{library}</script>
+<script>{drawing}</script>
 </body>
 </html>
 """

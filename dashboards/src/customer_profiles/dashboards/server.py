@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable
 from functools import partial
 from importlib.resources import files
@@ -10,6 +11,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -18,7 +20,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from customer_profiles.common.errors import PipelineError
-from customer_profiles.dashboards.filters import Filters, InvalidFilterError
+from customer_profiles.contracts.rules import PLAIN_INTEGER
+from customer_profiles.dashboards.filters import Filters, InvalidFilterError, shorten
+from customer_profiles.dashboards.headers import SecurityHeaders, add_headers
 from customer_profiles.dashboards.queries import Dashboard
 from customer_profiles.dashboards.vega import javascript_bundle
 
@@ -38,12 +42,15 @@ def create_app(dashboard: Dashboard) -> Starlette:
         Route("/{name}", endpoints.file),
     ]
     middleware = [
+        Middleware(SecurityHeaders),
         Middleware(TrustedHostMiddleware, allowed_hosts=ALLOWED_HOSTS),
         Middleware(GZipMiddleware, minimum_size=1_000),
     ]
     handlers: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
         InvalidFilterError: _bad_request,
         PipelineError: _unavailable,
+        HTTPException: _refused,
+        Exception: _failed,
     }
     return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
 
@@ -58,7 +65,7 @@ class _Endpoints:
     async def file(self, request: Request) -> Response:
         file = self._files.get(request.path_params.get("name", ""))
         if file is None:
-            return Response("There is nothing here.", 404)
+            return _error("There is nothing here.", 404)
         media_type, content = file
         return Response(
             content,
@@ -76,15 +83,17 @@ class _Endpoints:
         panel = self._dashboard.panel(request.path_params["name"])
         if panel is None:
             return _error("There is no such panel.", 404)
-        filters = Filters.from_query(dict(request.query_params))
+        filters = Filters.from_query(request.query_params.multi_items())
         return await _answer(partial(self._dashboard.rows, panel, filters))
 
     async def customer(self, request: Request) -> Response:
         user_id = request.path_params["user_id"]
-        response = await _answer(partial(self._dashboard.customer, user_id))
-        if response.body == b"null":
-            return _error(f"There is no customer {user_id}.", 404)
-        return response
+        # No other id is ever accepted, and Elasticsearch refuses long ones.
+        if re.fullmatch(PLAIN_INTEGER, user_id):
+            response = await _answer(partial(self._dashboard.customer, user_id))
+            if response.body != b"null":
+                return response
+        return _error(f"There is no customer {shorten(user_id)}.", 404)
 
 
 def _static_files() -> dict[str, tuple[str, bytes]]:
@@ -113,3 +122,24 @@ async def _bad_request(_: Request, error: Exception) -> Response:
 
 async def _unavailable(_: Request, error: Exception) -> Response:
     return _error(str(error), 503)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """Answer a request for an unknown path, or with a method other than GET."""
+    if not isinstance(error, HTTPException):
+        raise error
+    messages = {
+        404: "There is nothing here.",
+        405: f"The page only reads: send GET instead of {shorten(request.method)}.",
+    }
+    response = _error(messages.get(error.status_code, error.detail), error.status_code)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _failed(_: Request, __: Exception) -> Response:
+    """Answer a request that met a fault of the page, which Starlette then raises for the log."""
+    response = _error("The page has a fault. The terminal of `make dashboard` shows it.", 500)
+    # This response passes no middleware.
+    add_headers(response.headers)
+    return response

@@ -41,8 +41,10 @@ def _load() -> Callable[[], int]:
             from customer_profiles.processing.queries import run_query  # noqa: PLC0415
 
             return run_query(parsed, settings, console)
+        from customer_profiles.common.open_files import ensure_open_files  # noqa: PLC0415
         from customer_profiles.processing.spark.jvm import DriverJvm  # noqa: PLC0415
 
+        ensure_open_files()
         with DriverJvm(settings) as jvm:
             # The JVM starts during this import, which takes half a second.
             from customer_profiles.processing import commands  # noqa: PLC0415

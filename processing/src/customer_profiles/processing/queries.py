@@ -55,9 +55,15 @@ def set_up(settings: Settings, console: Console) -> int:
     MetricsIndices(tasks.search).ensure()
     accounts = set_accounts(
         index,
-        settings.elastic_reader_password.get_secret_value(),
-        settings.kibana_password.get_secret_value(),
+        jobs_password=settings.elastic_jobs_password.get_secret_value(),
+        reader_password=settings.elastic_reader_password.get_secret_value(),
+        kibana_password=settings.kibana_password.get_secret_value(),
     )
+    if password := settings.minio_jobs_password.get_secret_value():
+        # Only the set-up of containers needs minio-py.
+        from customer_profiles.lake.accounts import set_jobs_account  # noqa: PLC0415
+
+        set_jobs_account(tasks.lake, password)
     suffix = f", and the accounts {', '.join(accounts)}" if accounts else ""
     console.print(f"The lake and the index are there{suffix}")
     return 0
@@ -84,15 +90,25 @@ def show_summary(settings: Settings, console: Console) -> int:
     console.print(summary(report))
     best = ProfileIndex(tasks.search).top_by_revenue(BEST_CUSTOMERS)
     print_best_customers(best, console)
-    # The command reads the password from .env, so that it is not on the screen.
-    reader = f'--user "{READER}:$(sed -n s/^ELASTIC_READER_PASSWORD=//p .env)" '
     print_next_steps(
         user_id=best[0]["user_id"] if best else "…",
         url=settings.elasticsearch_shown_url or settings.elasticsearch_url,
-        curl_user=reader if settings.elasticsearch_shown_url else "",
+        curl_user=_curl_user(settings),
         console=console,
     )
     return 0
+
+
+def _curl_user(settings: Settings) -> str:
+    """Return curl's option with an account that may read; nothing if there are no accounts."""
+    if settings.elasticsearch_shown_url:
+        account, name = READER, "ELASTIC_READER_PASSWORD"
+    elif settings.elasticsearch_password.get_secret_value():
+        account, name = settings.elasticsearch_user, "ELASTIC_PASSWORD"
+    else:
+        return ""
+    # The command reads the password from .env, so that it is not on the screen.
+    return f'--user "{account}:$(sed -n s/^{name}=//p .env)" '
 
 
 def show_profile(settings: Settings, user_id: str, origin: str) -> int:

@@ -29,6 +29,19 @@ def _class_archives(fields: dict[str, Any]) -> Path:
 class Settings(KafkaSettings, LakeSettings, SearchSettings, ReportSettings, LogSettings):
     """Where the servers are and how much is done at once."""
 
+    minio_jobs_password: SecretStr = Field(
+        SecretStr(""),
+        validation_alias="MINIO_JOBS_PASSWORD",
+        description="Password of MinIO's account `profiles-jobs`, which can use the lake and "
+        "nothing else. Jobs in containers use it. `make setup` generates it.",
+    )
+    elastic_jobs_password: SecretStr = Field(
+        SecretStr(""),
+        validation_alias="ELASTIC_JOBS_PASSWORD",
+        description="Password of Elasticsearch's account `profiles-jobs`, which can use the "
+        "indices of this project and nothing else. Jobs in containers use it. `make setup` "
+        "generates it.",
+    )
     elastic_reader_password: SecretStr = Field(
         SecretStr(""),
         validation_alias="ELASTIC_READER_PASSWORD",
@@ -57,6 +70,12 @@ class Settings(KafkaSettings, LakeSettings, SearchSettings, ReportSettings, LogS
         "`SPARK_MASTER_PORT` unless set.",
         examples=[f"spark://{defaults.HOST}:{defaults.PORTS['SPARK_MASTER_PORT']}"],
     )
+    spark_auth_secret: SecretStr = Field(
+        SecretStr(""),
+        validation_alias="SPARK_AUTH_SECRET",
+        description="Secret that Spark's master, workers, driver and executors share. `make setup` "
+        "generates it. Empty for a master that asks for none.",
+    )
     driver_host: str = Field(
         defaults.HOST,
         validation_alias="SPARK_DRIVER_HOST",
@@ -81,11 +100,6 @@ class Settings(KafkaSettings, LakeSettings, SearchSettings, ReportSettings, LogS
         defaults.SPARK_WORKER_WAIT_S,
         validation_alias="SPARK_WORKER_WAIT",
         description="Seconds that a run waits for a Spark worker before it gives up.",
-    )
-    stack_home: Path = Field(
-        Path(defaults.STACK_HOME),
-        validation_alias="STACK_HOME",
-        description="Folder of the native stack: data, logs and built servers.",
     )
     stack_dist: Path | None = Field(
         None,

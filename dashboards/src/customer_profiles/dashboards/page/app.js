@@ -57,7 +57,12 @@ async function show(chart, text) {
       await chart.view.data("rows", rows).resize().runAsync();
     } else {
       const spec = { ...chart.spec, data: { name: "rows", values: rows } };
-      const options = { actions: false, renderer: "svg", config: config(), ast: false };
+      // The page's policy allows no code from texts and no inline styles: Vega interprets expressions
+      // instead of compiling them, and its styles are in style.css.
+      const options = {
+        actions: false, renderer: "svg", config: config(), ast: true, defaultStyle: false,
+        tooltip: { disableDefaultStyle: true },
+      };
       chart.view = (await vegaEmbed(chart.card.querySelector(".chart"), spec, options)).view;
     }
   }

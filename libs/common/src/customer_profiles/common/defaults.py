@@ -32,6 +32,13 @@ PORTS: Mapping[str, int] = MappingProxyType(
 MINIO_USER = "profiles-admin"
 """The user name that `make setup` writes into `.env`. It is no default of the settings classes."""
 
+KAFKA_USER = "profiles"
+"""Kafka's only account, natively and in containers."""
+KAFKA_SECURITY_PROTOCOLS = ("SASL_PLAINTEXT", "PLAINTEXT")
+
+ELASTIC_USER = "elastic"
+"""The account of Elasticsearch that may do anything. Elasticsearch creates it."""
+
 # Ingestion
 KAFKA_CLIENTS = ("librdkafka", "confluent-kafka", "kafka-python")
 KAFKA_CLIENT = "librdkafka"
@@ -60,10 +67,19 @@ CONTAINER_SPARK_EXECUTOR_MEMORY = "512m"
 CONTAINER_SPARK_MEMORY = "1664m"
 """Memory limit of the container of one Spark worker."""
 
+OPEN_FILES = 1024
+"""Open files that a process of the servers and of Spark needs.
+
+Each of Spark's Javas keeps its 300 jars open, and Elasticsearch and Kafka a few files for each part
+of their data.
+"""
+
 # Folders, relative to the project
 STACK_HOME = ".stack"
 STACK_DIST = f"{STACK_HOME}/dist"
 REPORTS = "reports"
+KAFKA_IDENTITY = "data/kafka/meta.properties"
+"""The file in STACK_HOME in which the native Kafka keeps the id of its cluster."""
 
 # Logging
 LOG_FORMATS = ("text", "json")

@@ -1,7 +1,7 @@
-"""Start a command so that Ctrl-C ends it with one line, from its first moment on.
+"""Start a command: its files are for its owner alone, and Ctrl-C ends it with one line.
 
-Imports take up to a second, and an interrupt during them would print a traceback. Standard library
-only, because it is imported before everything else.
+Ctrl-C does so from the first moment on. Imports take up to a second, and an interrupt during them
+would print a traceback. Standard library only, because it is imported before everything else.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
+PRIVATE = 0o077
+"""The permissions that others do not get on what a command writes: data, logs, reports, exports."""
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as shells have it."""
 MESSAGE = "Stopped before it began; nothing was done.\n"
@@ -26,6 +28,7 @@ def launch(load: Callable[[], Callable[[], int]]) -> int:
     Returns:
         The exit code of `main`, or 130 after Ctrl-C.
     """
+    os.umask(PRIVATE)
     # A command in the background ignores Ctrl-C, and that stays so.
     interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if interruptible:

@@ -13,8 +13,9 @@ Every field has an environment variable (`validation_alias`), a description and 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, SecretStr
 
@@ -35,8 +36,13 @@ __all__ = [
 ]
 
 
+def _kafka_security_protocol(fields: dict[str, Any]) -> str:
+    protected = bool(fields["kafka_password"].get_secret_value())
+    return "SASL_PLAINTEXT" if protected else "PLAINTEXT"
+
+
 class KafkaSettings(PipelineSettings):
-    """Where Kafka is."""
+    """Where Kafka is, and the account to use."""
 
     kafka_port: Port = Field(
         defaults.PORTS["KAFKA_PORT"],
@@ -49,6 +55,43 @@ class KafkaSettings(PipelineSettings):
         description="Address of Kafka. Derived from `KAFKA_PORT` unless set.",
         examples=[f"{defaults.HOST}:{defaults.PORTS['KAFKA_PORT']}"],
     )
+    kafka_user: str = Field(
+        defaults.KAFKA_USER,
+        validation_alias="KAFKA_USER",
+        description="Kafka's account.",
+    )
+    kafka_password: SecretStr = Field(
+        SecretStr(""),
+        validation_alias="KAFKA_PASSWORD",
+        description="Password of Kafka's account. `make setup` generates it.",
+    )
+    kafka_security_protocol: Annotated[str, one_of(defaults.KAFKA_SECURITY_PROTOCOLS)] = Field(
+        default_factory=_kafka_security_protocol,
+        validation_alias="KAFKA_SECURITY_PROTOCOL",
+        description="`SASL_PLAINTEXT` with a password, or `PLAINTEXT` for a broker of your own "
+        "that has no accounts. Derived from `KAFKA_PASSWORD` unless set.",
+        examples=["SASL_PLAINTEXT"],
+    )
+    stack_home: Path = Field(
+        Path(defaults.STACK_HOME),
+        validation_alias="STACK_HOME",
+        description="Folder of the native stack: data, logs and built servers.",
+    )
+
+    @property
+    def kafka_cluster_id(self) -> str:
+        """The id that this folder's native Kafka was created with.
+
+        Empty where there is no such Kafka, or `KAFKA_BOOTSTRAP_SERVERS` names another one.
+        """
+        if self.kafka_bootstrap_servers != f"{defaults.HOST}:{self.kafka_port}":
+            return ""
+        try:
+            text = (self.stack_home / defaults.KAFKA_IDENTITY).read_text()
+        except OSError:
+            return ""
+        found = re.search(r"^cluster\.id=(\S+)$", text, re.MULTILINE)
+        return found[1] if found else ""
 
 
 class LakeSettings(PipelineSettings):
@@ -76,7 +119,7 @@ class LakeSettings(PipelineSettings):
 
 
 class SearchSettings(PipelineSettings):
-    """Where Elasticsearch is, and the password of the account `elastic`."""
+    """Where Elasticsearch is, and the account to use."""
 
     elasticsearch_port: Port = Field(
         defaults.PORTS["ELASTICSEARCH_PORT"],
@@ -95,11 +138,15 @@ class SearchSettings(PipelineSettings):
         description="Address at which people reach Elasticsearch, where it differs from "
         "`ELASTICSEARCH_URL`. Compose sets it.",
     )
+    elasticsearch_user: str = Field(
+        defaults.ELASTIC_USER,
+        validation_alias="ELASTIC_USER",
+        description="Elasticsearch's account.",
+    )
     elasticsearch_password: SecretStr = Field(
         SecretStr(""),
         validation_alias="ELASTIC_PASSWORD",
-        description="Password of the account `elastic`. Empty where Elasticsearch has no accounts, "
-        "as in the native stack.",
+        description="Password of Elasticsearch's account. `make setup` generates it.",
     )
 
 

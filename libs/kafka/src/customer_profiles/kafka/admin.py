@@ -14,6 +14,7 @@ from customer_profiles.contracts import RAW_EVENTS, TOPICS, Topic
 from customer_profiles.kafka.config import ANSWER_S, KafkaConfig
 from customer_profiles.kafka.consumer import create_consumer
 from customer_profiles.kafka.errors import BrokerUnavailableError
+from customer_profiles.kafka.identity import check_cluster, no_answer
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -94,12 +95,11 @@ def _admin_client(config: KafkaConfig) -> AdminClient:
 
 def _list_topics(client: AdminClient | Consumer, config: KafkaConfig) -> Mapping[str, Any]:
     try:
-        topics: Mapping[str, Any] = client.list_topics(timeout=ANSWER_S).topics
+        metadata: Any = client.list_topics(timeout=ANSWER_S)
     except KafkaException as error:
-        raise BrokerUnavailableError(
-            f"Kafka does not answer on {config.bootstrap_servers} after {ANSWER_S:.0f} s.\n"
-            "Run `make up` to start the stack, or `make status` to see what runs."
-        ) from error
+        raise no_answer(config, ANSWER_S) from error
+    check_cluster(config, metadata.cluster_id)
+    topics: Mapping[str, Any] = metadata.topics
     return topics
 
 

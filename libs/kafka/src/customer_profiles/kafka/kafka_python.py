@@ -19,8 +19,20 @@ from customer_profiles.kafka.publisher import (
     transactional_id,
 )
 
-CONNECTION_OPTIONS = {"bootstrap.servers": "bootstrap_servers"}
+CONNECTION_OPTIONS = {
+    "bootstrap.servers": "bootstrap_servers",
+    "security.protocol": "security_protocol",
+    "sasl.mechanism": "sasl_mechanism",
+    "sasl.username": "sasl_plain_username",
+    "sasl.password": "sasl_plain_password",
+}
 """kafka-python's name of each setting of `KafkaConfig.client_settings`."""
+
+
+def connection_options(config: KafkaConfig) -> dict[str, str]:
+    """Return the connection settings under kafka-python's names."""
+    settings = config.client_settings()
+    return {CONNECTION_OPTIONS[name]: value for name, value in settings.items()}
 
 
 class KafkaPythonPublisher:
@@ -38,11 +50,8 @@ class KafkaPythonPublisher:
         self._call(lambda: self._connect(config))
 
     def _connect(self, config: KafkaConfig) -> None:
-        connection = {
-            CONNECTION_OPTIONS[name]: value for name, value in config.client_settings().items()
-        }
         self._producer = KafkaProducer(
-            **connection,
+            **connection_options(config),
             transactional_id=transactional_id(self._source),
             transaction_timeout_ms=TRANSACTION_S * 1000,
             delivery_timeout_ms=int(COMMIT_S * 1000),

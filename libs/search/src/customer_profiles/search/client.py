@@ -10,10 +10,9 @@ from typing import Protocol, Self
 from elasticsearch import ApiError, Elasticsearch
 from elasticsearch import ConnectionError as NoAnswerError
 
+from customer_profiles.common.defaults import ELASTIC_USER
 from customer_profiles.search.errors import IndexRefusedError, IndexUnavailableError
 
-USER = "elastic"
-"""The account that writes. Elasticsearch creates it."""
 REQUEST_TIMEOUT_S = 60
 RETRIES = 3
 """How often the client repeats a request that got no answer."""
@@ -32,33 +31,39 @@ class ElasticsearchSettings(Protocol):
         ...
 
     @property
+    def elasticsearch_user(self) -> str:
+        """The account to use."""
+        ...
+
+    @property
     def elasticsearch_password(self) -> _Secret:
-        """The password of `USER`; empty if Elasticsearch has no accounts."""
+        """The password of that account; empty if Elasticsearch has no accounts."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ElasticsearchConfig:
-    """Where Elasticsearch answers, and the password of `USER`.
+    """Where Elasticsearch answers, and the account to use.
 
     The password is empty if Elasticsearch has no accounts.
     """
 
     url: str
     password: str = field(default="", repr=False)
+    user: str = ELASTIC_USER
 
     @classmethod
     def from_settings(cls, settings: ElasticsearchSettings) -> Self:
         """Take the connection out of an application's settings."""
         password = settings.elasticsearch_password.get_secret_value()
-        return cls(settings.elasticsearch_url, password)
+        return cls(settings.elasticsearch_url, password, settings.elasticsearch_user)
 
 
 def connect(config: ElasticsearchConfig) -> Elasticsearch:
     """Create a client. It connects with its first request."""
     return Elasticsearch(
         config.url,
-        basic_auth=(USER, config.password) if config.password else None,
+        basic_auth=(config.user, config.password) if config.password else None,
         request_timeout=REQUEST_TIMEOUT_S,
         retry_on_timeout=True,
         max_retries=RETRIES,

@@ -13,11 +13,12 @@ from pyspark import SparkContext, StatusTracker
 from customer_profiles.common import defaults
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.processing.settings import Settings
-from customer_profiles.processing.spark.failures import no_worker_message
+from customer_profiles.processing.spark.failures import no_worker_message, refused_message
 from customer_profiles.processing.spark.interrupts import was_interrupted
 from customer_profiles.processing.spark.master import missing_worker_cause, read_master
 
 POLL_S = 0.5
+NOT_REGISTERED = "spark-application-"
 
 Progress = Callable[[str, int, int], None]
 """Called with a step's name, its finished tasks and all of its tasks."""
@@ -55,11 +56,8 @@ class Cluster:
                 raise KeyboardInterrupt from error
             if not (watchdog.saw_worker.is_set() or self.has_worker()):
                 # Spark itself gives up sooner on a master that does not answer.
-                limit = self._settings.worker_wait_s
-                waited = limit if time.monotonic() - began > limit else None
-                cause = None if waited is None else self._missing_worker_cause()
-                message = no_worker_message(self._settings.spark_master, waited, cause)
-                raise PipelineError(message) from error
+                waited = time.monotonic() - began > self._settings.worker_wait_s
+                raise PipelineError(self._no_worker_message(waited)) from error
             raise
         finally:
             watchdog.stop()
@@ -78,10 +76,24 @@ class Cluster:
         stages = [tracker.getStageInfo(stage) for stage in _active_stages(tracker)]
         self._progress(step, sum(stage.numCompletedTasks for stage in stages if stage), tasks)
 
+    def _no_worker_message(self, waited: bool) -> str:
+        master = self._settings.spark_master
+        if waited:
+            limit = self._settings.worker_wait_s
+            return no_worker_message(master, limit, self._missing_worker_cause())
+        # Spark makes an id of its own up for an application that no master took.
+        refused = self.context.applicationId.startswith(NOT_REGISTERED)
+        if refused and self._master_state():
+            return refused_message(master)
+        return no_worker_message(master, None)
+
+    def _master_state(self) -> dict[str, Any] | None:
+        ports = (self._settings.spark_ui_port, defaults.PORTS["SPARK_UI_PORT"])
+        return read_master(self._settings.spark_master, ports)
+
     def _missing_worker_cause(self) -> str | None:
         """Ask the master why this application has no worker."""
-        ports = (self._settings.spark_ui_port, defaults.PORTS["SPARK_UI_PORT"])
-        state = read_master(self._settings.spark_master, ports)
+        state = self._master_state()
         try:
             return missing_worker_cause(state, self.context.applicationId) if state else None
         except (KeyError, TypeError, Py4JError, OSError):

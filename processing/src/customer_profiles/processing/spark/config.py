@@ -14,6 +14,8 @@ def spark_settings(settings: Settings) -> dict[str, str]:
     """Return the Spark properties of a run.
 
     Tasks are plain RDD functions: Spark schedules, shuffles and retries, and Polars computes.
+
+    The driver's JVM gets these properties on its command line, so no secret is among them.
     """
     retained = ("spark.ui.retainedJobs", "spark.ui.retainedStages", "spark.ui.retainedTasks")
     return {
@@ -42,7 +44,19 @@ def spark_settings(settings: Settings) -> dict[str, str]:
         # A stream runs for months. Spark must forget finished jobs and delete their shuffle files.
         **dict.fromkeys(retained, RETAINED),
         "spark.cleaner.periodicGC.interval": "2min",
+        **({"spark.authenticate": "true"} if secret_settings(settings) else {}),
     }
+
+
+def secret_settings(settings: Settings) -> dict[str, str]:
+    """Return the Spark properties that nobody else may see.
+
+    The driver sets them inside its running JVM. Executors inherit the secret from their worker.
+    """
+    secret = settings.spark_auth_secret.get_secret_value()
+    # Other kinds of masters, such as `local[*]`, have ways of their own to authenticate.
+    needs_secret = secret and settings.spark_master.startswith("spark://")
+    return {"spark.authenticate.secret": secret} if needs_secret else {}
 
 
 def _java_options(settings: Settings, role: str) -> str:

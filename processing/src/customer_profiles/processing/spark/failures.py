@@ -30,6 +30,16 @@ def task_failure_message(error: Py4JError, log: Path) -> str:
     )
 
 
+def refused_message(master: str) -> str:
+    """Return the message for a master that runs and does not accept this run."""
+    return (
+        f"The Spark master {master} runs, but it does not accept this run: it is another stack's, "
+        "or it was started with another SPARK_AUTH_SECRET.\n"
+        "Correct SPARK_MASTER_PORT or SPARK_AUTH_SECRET in .env; if the secret there is new, run "
+        "`make down` and `make up`. Then run the command again: it goes on from here."
+    )
+
+
 def no_worker_message(master: str, waited_s: int | None, cause: str | None = None) -> str:
     """Return the message for a job that no worker took.
 

@@ -15,7 +15,7 @@ from pyspark.java_gateway import launch_gateway
 
 from customer_profiles.processing.background import Background
 from customer_profiles.processing.settings import Settings
-from customer_profiles.processing.spark.config import spark_settings
+from customer_profiles.processing.spark.config import secret_settings, spark_settings
 from customer_profiles.processing.spark.interrupts import delay_interrupt
 
 EXIT_TIMEOUT_S = 15.0
@@ -33,7 +33,10 @@ class DriverJvm:
         os.environ["PYSPARK_PYTHON"] = sys.executable
         os.environ["SPARK_LOCAL_IP"] = settings.driver_host
         self.log = settings.reports / "process-spark.log"
-        self._conf = SparkConf().setAll(list(spark_settings(settings).items()))
+        properties = spark_settings(settings)
+        self._conf = SparkConf().setAll(list(properties.items()))
+        properties |= secret_settings(settings)
+        self._context_conf = SparkConf().setAll(list(properties.items()))
         self._context: SparkContext | None = None
         self._gateway: Background[Any] | None = None
         self._stopping = threading.Lock()
@@ -57,7 +60,7 @@ class DriverJvm:
         if self._gateway is None:
             raise RuntimeError("The JVM runs only inside the context manager.")
         with delay_interrupt():
-            self._context = SparkContext(conf=self._conf, gateway=self._gateway.result())
+            self._context = SparkContext(conf=self._context_conf, gateway=self._gateway.result())
         return self._context
 
     def stop(self) -> None:
