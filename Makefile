@@ -16,7 +16,7 @@ override COVERAGE_FLOOR := 70
 # shell evaluates it: a file may be called `a "b" $c.csv`. `value` keeps its $. This holds for every
 # variable on the command line, because Make expands them all for the environment of each command, and
 # for those of the environment that this file uses.
-override NAMED := FILE ROWS SEED REASON SOURCE SINCE EXPORT CORRECTED MENDED STREAM_INTERVAL SPEED RATE ID FROM WORKERS SERVER VERSION TESTS GROWTH YES FOLLOW FORCE APPLY BRIEF KEEP
+override NAMED := FILE ROWS SEED REASON SOURCE SINCE EXPORT CORRECTED MENDED STREAM_INTERVAL SPEED RATE ID FROM WORKERS SERVER VERSION TESTS GROWTH YES FOLLOW FORCE APPLY BRIEF KEEP DEEP NEW_TOPIC ACCEPT_GAPS
 override NAMED += $(foreach .name,$(.VARIABLES),$(if $(filter command,$(origin $(.name))),$(.name)))
 $(foreach .name,$(filter-out MAKE%,$(NAMED)),$(if $(filter undefined,$(origin $(.name))),,$(eval override $(.name) := $$(value $(.name)))$(eval export $(.name))))
 
@@ -50,7 +50,7 @@ endif
 # Spark's driver needs a Java version that Spark supports, which may not be the one on the PATH.
 override WITH_JAVA = JAVA_HOME="$$($(PY) stack/jvm.py --home spark)"
 
-.PHONY: help demo setup up down status logs clean scale spark-jars sample dataset ingest dead-letters redrive process stream simulate rebuild restore-index summary profile dashboard report bench-ingest bench-process bench-stream screenshots test test-fast coverage test-compose lint format reference sbom release-notes lock
+.PHONY: help demo setup up down status logs clean scale spark-jars sample dataset ingest dead-letters redrive process stream simulate rebuild restore-index summary verify repair profile dashboard report bench-ingest bench-process bench-stream screenshots test test-fast coverage test-compose lint format reference sbom release-notes lock
 
 # Old names, which `make help` does not list.
 .PHONY: replay replay-live
@@ -76,6 +76,7 @@ down: $(STACK_READY) ## Stop everything; data are kept
 	@$(SERVERS) down
 
 status: $(STACK_READY) ## Show what runs, since when, with how much memory and where
+	@[[ ! -f "$${REPORTS:-reports}/gaps.txt" ]] || cat "$${REPORTS:-reports}/gaps.txt"
 	@$(SERVERS) status
 
 logs: $(STACK_READY) ## Show the end of the servers' logs [SERVER=kafka FOLLOW=1]
@@ -112,7 +113,7 @@ replay: redrive
 	@echo "warning: 'make replay' is 'make redrive' since 0.2; the next release drops the old name" >&2
 
 process: $(STACK_READY) ## Turn everything new in Kafka into profiles, in the lake and the index
-	@$(PROCESSING) process $(if $(BRIEF),--brief)
+	@$(PROCESSING) process $(if $(BRIEF),--brief) $(if $(NEW_TOPIC),--new-topic) $(if $(ACCEPT_GAPS),--accept-gaps)
 
 stream: $(STACK_READY) ## Keep processing until Ctrl-C: profiles follow events within seconds [STREAM_INTERVAL=2]
 	@$(PROCESSING) stream
@@ -132,6 +133,12 @@ restore-index: $(STACK_READY) ## Go back to the index from before the last rebui
 
 summary: $(STACK_READY) ## Show what all profiles add up to, the best customers and where to look next
 	@$(PROCESSING) summary
+
+verify: $(STACK_READY) ## Check that lake, index and topic have everything that they should [DEEP=1 reads all contents]
+	@$(PROCESSING) verify $(if $(DEEP),--deep)
+
+repair: $(STACK_READY) ## Rebuild what can be rebuilt, and say what is lost [APPLY=1; without it, a dry run]
+	@$(PROCESSING) repair $(if $(APPLY),--apply)
 
 profile: $(STACK_READY) ## Show one customer's profile: ID=1515915625519388267 [FROM=lake]; warns if lake and index differ
 	@$(PROCESSING) profile $(if $(FROM),--from="$$FROM") -- "$(if $(ID),$$ID,$(error Name a customer: make profile ID=…))"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
@@ -12,7 +13,7 @@ import duckdb
 import polars as pl
 
 from customer_profiles.lake.errors import WriteConflictError
-from customer_profiles.lake.object_store import ObjectStore, StoredObject
+from customer_profiles.lake.object_store import ObjectInfo, ObjectStore, StoredObject
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_FILE = ROOT.parent / "shared" / "data" / "multi-category-2019-10.csv"
@@ -82,33 +83,56 @@ class MemoryObjectStore(ObjectStore):
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
+        self.attributes: dict[str, dict[str, str]] = {}
+        """What each object says about itself; none for objects that a test puts in `objects`."""
+        self.etags: dict[str, str] = {}
+        """ETags of objects whose content changed without the server noticing."""
         self._writes_left: int | None = None
 
     def stop_after(self, writes: int | None) -> None:
         """Allow this many more writes and deletions, then fail. None allows all of them."""
         self._writes_left = writes
 
-    def get(self, name: str) -> StoredObject | None:
+    def _get(self, name: str) -> StoredObject | None:
         data = self.objects.get(name)
-        return None if data is None else StoredObject(data, hashlib.sha256(data).hexdigest())
+        if data is None:
+            return None
+        return StoredObject(data, self._etag(name), dict(self.attributes.get(name, {})))
 
-    def put(
-        self, name: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False
-    ) -> None:
+    def head(self, name: str) -> ObjectInfo | None:
+        stored = self._get(name)
+        return stored and ObjectInfo(len(stored.data), stored.etag, stored.attributes)
+
+    def _put(
+        self,
+        name: str,
+        data: bytes,
+        attributes: Mapping[str, str],
+        *,
+        if_match: str | None,
+        if_absent: bool,
+    ) -> str:
         self._count_write()
-        stored = self.get(name)
-        changed = if_match is not None and (stored is None or stored.etag != if_match)
-        if changed or (if_absent and stored):
+        stored = self.objects.get(name)
+        changed = if_match is not None and (stored is None or self._etag(name) != if_match)
+        if changed or (if_absent and stored is not None):
             raise WriteConflictError(name)
         self.objects[name] = data
+        self.attributes[name] = dict(attributes)
+        self.etags.pop(name, None)
+        return self._etag(name)
 
-    def list_sizes(self, prefix: str) -> dict[str, int]:
+    def list_objects(self, prefix: str) -> dict[str, ObjectInfo]:
         names = sorted(name for name in self.objects if name.startswith(prefix))
-        return {name: len(self.objects[name]) for name in names}
+        return {name: ObjectInfo(len(self.objects[name]), self._etag(name)) for name in names}
 
     def delete(self, name: str) -> None:
         self._count_write()
         self.objects.pop(name, None)
+        self.attributes.pop(name, None)
+
+    def _etag(self, name: str) -> str:
+        return self.etags.get(name) or hashlib.sha256(self.objects[name]).hexdigest()
 
     def _count_write(self) -> None:
         if self._writes_left is not None:

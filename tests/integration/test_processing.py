@@ -20,6 +20,7 @@ from polars.testing import assert_frame_equal
 from customer_profiles.contracts import DEAD_LETTERS
 from customer_profiles.kafka.admin import ensure_topics
 from customer_profiles.kafka.dead_letters import publish_dead_letters, unpublished
+from customer_profiles.processing.tasks.config import TaskConfig
 from customer_profiles.profiles.segments import DEFAULT_SEGMENTS
 from scripts.make_sample import make_events
 from tests.integration.conftest import Stack, ingest, lake_profiles, messages, process, search
@@ -119,6 +120,46 @@ def test_a_backlog_of_many_batches_is_compacted_and_gives_the_same_profiles(
         profiles_in_lake(stack).drop("profile_generated_at"),
         incremental.drop("profile_generated_at"),
     )
+
+
+def test_damage_in_the_object_store_is_found_and_repaired(
+    stack: Stack, new_customers: set[str]
+) -> None:
+    process(stack)
+    before = profiles_in_lake(stack)
+    assert new_customers <= set(before["user_id"])
+    verified = stack.python("customer_profiles.processing", "verify", "--deep")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    lake = TaskConfig.from_settings(stack.processing).connect_lake()
+    deleted, overwritten = (
+        max(lake.list_sizes(f"events/bucket={bucket:02d}/")) for bucket in (0, 1)
+    )
+    lake.delete(deleted)
+    overwrite(stack, overwritten)
+
+    assert stack.python("customer_profiles.processing", "process").returncode == 1
+    verified = stack.python("customer_profiles.processing", "verify", "--deep")
+    assert verified.returncode == 1, verified.stdout + verified.stderr
+    report = json.loads((stack.reports / "verify-latest.json").read_text())
+    assert {deleted, overwritten} <= {finding["object"] for finding in report["findings"]}
+    repaired = stack.python("customer_profiles.processing", "repair", "--apply")
+    assert repaired.returncode == 0, repaired.stdout + repaired.stderr
+    process(stack)
+    verified = stack.python("customer_profiles.processing", "verify", "--deep")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert_frame_equal(
+        profiles_in_lake(stack).drop("profile_generated_at"), before.drop("profile_generated_at")
+    )
+
+
+def overwrite(stack: Stack, name: str) -> None:
+    """Overwrite 64 bytes of an object on MinIO's disk."""
+    folder = next(Path(stack.environ["STACK_HOME"]).glob(f"data/**/data-lake/{name}"))
+    (path,) = sorted(folder.glob("*/part.1")) or [folder / "xl.meta"]
+    data = bytearray(path.read_bytes())
+    middle = len(data) - len(data) // 3
+    data[middle : middle + 64] = bytes(64)
+    path.write_bytes(data)
 
 
 def test_a_local_spark_updates_profiles(stack: Stack, new_customers: set[str]) -> None:

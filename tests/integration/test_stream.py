@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,15 @@ from typing import Any
 import duckdb
 import polars as pl
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
+from customer_profiles.contracts import COLUMNS, RAW_EVENTS
+from customer_profiles.ingestion.messages import encode
+from customer_profiles.ingestion.validate import validate
+from customer_profiles.kafka.admin import end_offsets, ensure_topics, topic_id
+from customer_profiles.kafka.config import KafkaConfig
+from customer_profiles.kafka.producer import Publisher, create_publisher
 from customer_profiles.lake.layout import LEASE
 from customer_profiles.lake.s3 import S3ObjectStore
 from customer_profiles.processing.tasks.config import TaskConfig
@@ -30,7 +39,7 @@ from tests.integration.conftest import (
     search,
 )
 from tests.integration.test_processing import live_index, put_settings
-from tests.support import ROOT
+from tests.support import ROOT, line
 
 WAIT_S = 90.0
 
@@ -90,6 +99,55 @@ def streaming(stack: Stack) -> Iterator[subprocess.Popen[str]]:
         if child.poll() is None:
             child.kill()
         child.wait()
+
+
+class Load:
+    """Produces events at a steady rate in a thread, until it is stopped or `SECONDS` are over."""
+
+    RATE = 1_000
+    TICK_S = 0.2
+    SECONDS = 120
+
+    def __init__(self, stack: Stack) -> None:
+        self.sent = 0
+        self.error: BaseException | None = None
+        self._config = KafkaConfig.from_settings(stack.ingestion)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Load:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(WAIT_S)
+        assert not self._thread.is_alive()
+        assert self.error is None
+
+    def _run(self) -> None:
+        try:
+            publisher = create_publisher("librdkafka", self._config, "load")
+            try:
+                for _ in range(int(self.SECONDS / self.TICK_S)):
+                    self._send(publisher, int(self.RATE * self.TICK_S))
+                    if self._stop.wait(self.TICK_S):
+                        return
+            finally:
+                publisher.close()
+        except BaseException as error:
+            self.error = error
+
+    def _send(self, publisher: Publisher, count: int) -> None:
+        lines = "".join(
+            line(user_id=str(1_000 + number % 500), user_session=f"load {number}") + "\n"
+            for number in range(self.sent, self.sent + count)
+        )
+        events = validate(lines.encode(), COLUMNS, "load", self.sent + 1).accepted
+        publisher.begin()
+        publisher.send("raw_events", events["user_id"], encode(events))
+        publisher.commit()
+        self.sent += count
 
 
 def indexed_events(stack: Stack) -> int:
@@ -243,3 +301,77 @@ def test_simulated_events_are_indexed(stack: Stack, parts: list[Path]) -> None:
         child.send_signal(signal.SIGINT)
         assert child.wait(WAIT_S) == 0
     assert before + 0.95 * sent < indexed_events(stack) <= before + sent
+
+
+def test_process_and_stream_get_on_and_end_while_a_thousand_events_a_second_arrive(
+    stack: Stack,
+) -> None:
+    before = indexed_events(stack)
+    with Load(stack) as load:
+        wait_for(lambda: load.sent > 2 * Load.RATE)
+        report = process(stack)
+        assert (report["batches"], report["index_error"]) == (1, None)
+        assert report["profiles_updated"] > 0
+        processed = indexed_events(stack)
+        assert processed >= before + Load.RATE
+        with streaming(stack) as child:
+            wait_for(lambda: indexed_events(stack) > processed + 2 * Load.RATE)
+            child.send_signal(signal.SIGINT)
+            assert child.wait(WAIT_S) == 0
+    process(stack)
+    assert indexed_events(stack) == before + load.sent
+
+
+def test_ctrl_c_ends_a_stream_in_order_while_it_starts(stack: Stack) -> None:
+    command = [sys.executable, "-m", "customer_profiles.processing", "stream"]
+    log = stack.reports.parent / "stream.log"
+    with log.open("w") as out:
+        child = subprocess.Popen(command, cwd=ROOT, env=dict(stack.environ), stdout=out, stderr=out)
+    try:
+        wait_for(lambda: "starting Spark" in log.read_text(), log.read_text)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(WAIT_S) == 0, log.read_text()
+    finally:
+        child.kill()
+        child.wait()
+    assert "Traceback" not in log.read_text()
+    assert "Ended. 0 events" in log.read_text()
+    assert S3ObjectStore(TaskConfig.from_settings(stack.processing).lake).get(LEASE) is None
+
+
+def test_what_was_removed_or_made_anew_is_noticed_and_filled(
+    stack: Stack, parts: list[Path], tmp_path: Path
+) -> None:
+    config = KafkaConfig.from_settings(stack.ingestion)
+    admin = AdminClient(dict(config.client_settings()))
+    before = indexed_events(stack)
+    new = tmp_path / "new.csv"
+    renamed = pl.read_csv(parts[0], infer_schema=False).with_columns(brand=pl.lit("renamed"))
+    renamed.write_csv(new)
+    accepted = ingest(stack, new)["accepted"]
+    ends = end_offsets(config, RAW_EVENTS)
+    removed = [TopicPartition(RAW_EVENTS.name, number, end) for number, end in ends.items()]
+    for deletion in admin.delete_records(removed[:1]).values():
+        deletion.result()
+    # The gap is found, and the run goes on with the other partitions.
+    report = process(stack)
+    (gap,) = report["gaps"]
+    assert (gap["partition"], gap["last_offset"]) == (0, ends[0] - 1)
+    assert [source["source"] for source in gap["sources"]] == ["new.csv"]
+    assert indexed_events(stack) == before + accepted - gap["sources"][0]["missing"]
+    # Then the whole topic is made anew, before the gap is filled.
+    known_id = topic_id(config)
+    admin.delete_topics([RAW_EVENTS.name])[RAW_EVENTS.name].result()
+    wait_for(lambda: RAW_EVENTS.name not in admin.list_topics(timeout=10).topics)
+    ensure_topics(config)
+    assert topic_id(config) != known_id
+    assert ingest(stack, new)["accepted"] == accepted
+    refused = stack.python("customer_profiles.processing", "process")
+    assert refused.returncode == 1
+    assert "make process NEW_TOPIC=1" in refused.stderr
+    completed = stack.python("customer_profiles.processing", "process", "--new-topic")
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    assert json.loads((stack.reports / "process-latest.json").read_text())["gaps"] == []
+    assert indexed_events(stack) == before + accepted
+    assert ingest(stack, new)["already_ingested"] > 0
+    assert process(stack)["events_landed"] == 0

@@ -20,6 +20,8 @@ class MemoryBroker:
 
     def __init__(self, commits: int = 1_000) -> None:
         self.topics: dict[str, list[tuple[str, str]]] = {}
+        self.topic_id = "topic-1"
+        """The id of `raw_events`."""
         self._open: list[tuple[str, str, str]] = []
         self.commits_left = commits
 

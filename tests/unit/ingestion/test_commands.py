@@ -24,6 +24,8 @@ from customer_profiles.ingestion import (
 from customer_profiles.ingestion.commands import Pace
 from customer_profiles.ingestion.dead_letters import Selection
 from customer_profiles.ingestion.settings import Settings
+from customer_profiles.ingestion.sources import SentTo
+from customer_profiles.kafka.source_records import NO_TOPIC
 from tests.support import HEADER, line
 from tests.unit.ingestion.memory_broker import MemoryBroker
 
@@ -69,6 +71,11 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> MemoryBroker:
         monkeypatch.setattr(module, "create_publisher", lambda *_: broker)
     for module in (commands, dead_letter_commands):
         monkeypatch.setattr(module, "ensure_topics", lambda _: None)
+    monkeypatch.setattr(
+        sources,
+        "current_topic",
+        lambda *_: SentTo(broker.topic_id, len(broker.topics.get("raw_events", []))),
+    )
     return broker
 
 
@@ -127,6 +134,50 @@ def test_the_same_file_again_says_that_there_is_nothing_new(run: Run, events: Pa
     printed = run(commands.run_ingest, str(events))
     assert "22 rows are in since " in printed
     assert "Nothing new: all 22 rows were in already; nothing was sent." in printed
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_file_is_sent_again_to_a_topic_that_was_made_anew(
+    run: Run, broker: MemoryBroker, events: Path, *, renamed: bool
+) -> None:
+    run(commands.run_ingest, str(events))
+    broker.topic_id = "topic-2"
+    sent = broker.topics.pop("raw_events")
+    if renamed:
+        events = events.rename(events.with_name("renamed.csv"))
+    printed = run(commands.run_ingest, str(events))
+    # The source keeps its name, so that its rows keep theirs.
+    assert f"Ingesting {events} as events.csv into" in printed
+    assert (
+        "22 rows were sent before, and their events are not all in raw_events any more" in printed
+    )
+    assert broker.topics["raw_events"] == sent
+    assert "Nothing new" in run(commands.run_ingest, str(events))
+
+
+def test_a_file_whose_messages_were_lost_is_sent_again(
+    run: Run, broker: MemoryBroker, events: Path
+) -> None:
+    run(commands.run_ingest, str(events))
+    ((key, value),) = broker.topics["ingest_progress"]
+    lost = json.dumps({**json.loads(value), "topic_id": NO_TOPIC})
+    broker.topics["ingest_progress"].append((key, lost))
+    assert "sending all of them again" in run(commands.run_ingest, str(events))
+    assert len(broker.topics["raw_events"]) == 2 * 19
+    assert "Nothing new" in run(commands.run_ingest, str(events))
+
+
+@pytest.mark.parametrize(("kept", "again"), [(19, False), (18, True)])
+def test_a_record_of_an_old_version_does_not_fit_a_topic_that_is_too_short(
+    run: Run, broker: MemoryBroker, events: Path, kept: int, *, again: bool
+) -> None:
+    run(commands.run_ingest, str(events))
+    ((key, value),) = broker.topics["ingest_progress"]
+    old = json.loads(value)
+    del old["topic_id"]
+    broker.topics["ingest_progress"] = [(key, json.dumps(old))]
+    del broker.topics["raw_events"][kept:]
+    assert ("sending all of them again" in run(commands.run_ingest, str(events))) == again
 
 
 def test_a_name_that_another_source_has_is_said(run: Run, events: Path) -> None:

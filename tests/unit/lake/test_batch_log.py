@@ -3,48 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
-from customer_profiles.common.errors import PipelineError
-from customer_profiles.lake.batch_log import (
-    BatchLog,
-    LandedBatch,
-    OffsetSpan,
-    next_offset_ranges,
-)
-from customer_profiles.lake.errors import WriteConflictError
+from customer_profiles.lake.batch_log import BatchLog, LandedBatch
+from customer_profiles.lake.errors import DamagedObjectError, WriteConflictError
 from customer_profiles.lake.layout import BATCHES_PREFIX, CHECKPOINT
 from tests.support import MemoryObjectStore
-
-
-@pytest.mark.parametrize(
-    ("watermarks", "start_offsets", "max_events", "expected"),
-    [
-        ({0: (0, 10), 1: (0, 0)}, {}, 100, {0: (0, 10), 1: (0, 0)}),
-        ({0: (0, 10), 1: (0, 8)}, {0: 4, 1: 8}, 100, {0: (4, 10), 1: (8, 8)}),
-        ({0: (0, 100), 1: (0, 100)}, {}, 60, {0: (0, 30), 1: (0, 30)}),
-        ({0: (5, 10)}, {0: 5}, 100, {0: (5, 10)}),
-        ({0: (0, 10), 1: (0, 3)}, {0: 10}, 100, {0: (10, 10), 1: (0, 3)}),
-    ],
-)
-def test_the_next_ranges_begin_at_the_start_offsets_and_respect_the_limit(
-    watermarks: dict[int, OffsetSpan],
-    start_offsets: dict[int, int],
-    max_events: int,
-    expected: dict[int, OffsetSpan],
-) -> None:
-    assert next_offset_ranges(watermarks, start_offsets, max_events) == expected
-
-
-def test_messages_removed_before_they_were_read_stop_the_run() -> None:
-    with pytest.raises(PipelineError, match="7 messages were removed"):
-        next_offset_ranges({0: (12, 20)}, {0: 5}, 100)
-
-
-def test_a_recreated_topic_stops_the_run() -> None:
-    with pytest.raises(PipelineError, match="made anew"):
-        next_offset_ranges({0: (0, 3)}, {0: 5}, 100)
 
 
 def landed_batch(*buckets: int) -> LandedBatch:
@@ -118,10 +84,43 @@ def test_a_run_suspended_during_a_checkpoint_cannot_plan_an_old_batch_again() ->
     assert BatchLog(store).last_committed == 2
 
 
+def test_the_log_knows_the_topic_also_after_a_checkpoint() -> None:
+    store = store_with_batches(1)
+    log = BatchLog(store)
+    assert log.topic_id() is None
+    log.commit(log.plan({0: (1, 2)}, 8, topic_id="t1"), landed_batch(1))
+    assert BatchLog(store).topic_id() == "t1"
+    log.checkpoint(2)
+    assert (log.topic_id(), BatchLog(store).topic_id()) == ("t1", "t1")
+
+
+def test_of_two_runs_that_plan_at_once_the_second_names_the_first() -> None:
+    store = store_with_batches(1)
+    first, second = BatchLog(store), BatchLog(store)
+    run = {"host": "elsewhere", "pid": 7, "since": "2020-09-24T11:57:06+00:00"}
+    first.plan({0: (1, 2)}, 8, run=run)
+    expected = r"elsewhere \(process 7\) since 2020-09-24T11:57:06\+00:00, is landing micro-batch 2"
+    with pytest.raises(WriteConflictError, match=expected):
+        second.plan({0: (1, 3)}, 8)
+
+
+def test_of_two_runs_that_land_the_same_batch_only_one_claims_it() -> None:
+    store = store_with_batches(0)
+    first = BatchLog(store)
+    batch = first.plan({0: (0, 2)}, 8)
+    second = BatchLog(store)
+    assert second.uncommitted() is not None
+    first.commit(batch, landed_batch(1))
+    with pytest.raises(WriteConflictError, match="is landing micro-batch 1"):
+        second.commit(batch, landed_batch(1))
+
+
 def test_the_stored_format_never_changes() -> None:
     store = MemoryObjectStore()
     log = BatchLog(store)
-    log.commit(log.plan({0: (0, 5), 1: (2, 2)}, 8), LandedBatch(4, 1, {3: 3, 0: 1}, 1_600_000_000))
+    files = {3: (900, '"e3"'), 0: (700, '"e0"')}
+    landed = LandedBatch(4, 1, {3: 3, 0: 1}, 1_600_000_000, files)
+    log.commit(log.plan({0: (0, 5), 1: (2, 2)}, 8), landed)
     assert store.get_json("events/_batches/000001.json") == {
         "batch": 1,
         "buckets": 8,
@@ -131,11 +130,70 @@ def test_the_stored_format_never_changes() -> None:
         "events": 4,
         "misfits": 1,
         "events_by_bucket": {"00": 1, "03": 3},
+        "files": {"00": [700, '"e0"'], "03": [900, '"e3"']},
+        "plan": store.get_json("events/_batches/000001.json"),
     }
+    assert BatchLog(store).commit_record(1) == replace(landed, oldest_ms=None)
     log.checkpoint(1)
     assert store.get_json("events/_batches/through.json") == {
         "through_batch": 1,
         "buckets": 8,
         "next_offsets": {"0": 5, "1": 2},
         "touched": [0, 3],
+        "events_by_bucket": {"00": 1, "03": 3},
     }
+
+
+def test_the_checkpoint_adds_up_the_events_of_each_bucket() -> None:
+    store = MemoryObjectStore()
+    log = BatchLog(store)
+    for number in range(4):
+        log.commit(log.plan({0: (number, number + 1)}, 4), LandedBatch(3, 0, {number % 2: 3}))
+        if number:
+            log.checkpoint(number)
+    assert BatchLog(store).checkpoint_record.events_by_bucket == {0: 6, 1: 3}
+    assert BatchLog(store).events_by_bucket(4) == {1: 3}
+
+
+def test_a_log_of_0_2_is_continued() -> None:
+    store = MemoryObjectStore()
+    checkpoint = {"through_batch": 4, "buckets": 8, "next_offsets": {"0": 9}, "touched": [1, 2]}
+    store.put_json("events/_batches/through.json", checkpoint)
+    plan = {"batch": 5, "buckets": 8, "ranges": {"0": [9, 12]}}
+    store.put_json("events/_batches/000005.json", plan)
+    commit = {"events": 3, "misfits": 0, "events_by_bucket": {"02": 3}}
+    store.put_json("events/_batches/000005.done.json", commit)
+    log = BatchLog(store)
+    assert log.commit_record(5) == LandedBatch(3, 0, {2: 3})
+    log.checkpoint(5)
+    # How many events the older batches brought stays unknown.
+    assert store.get_json("events/_batches/through.json") == {
+        "through_batch": 5,
+        "buckets": 8,
+        "next_offsets": {"0": 12},
+        "touched": [1, 2],
+    }
+
+
+def read_all(store: MemoryObjectStore) -> None:
+    log = BatchLog(store)
+    log.next_offsets()
+    log.buckets_changed_since(0)
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"batch": 1}', b"[" * 100_000, b"\xff"])
+@pytest.mark.parametrize("name", ["000001.json", "000001.done.json", "through.json"])
+def test_a_broken_record_is_named(name: str, content: bytes) -> None:
+    store = MemoryObjectStore()
+    log = BatchLog(store)
+    log.commit(log.plan({0: (0, 5)}, 8), LandedBatch(5, 0, {3: 5}))
+    store.put(f"events/_batches/{name}", content)
+    with pytest.raises(DamagedObjectError, match=rf"^events/_batches/{name} in the lake is dam"):
+        read_all(store)
+
+
+def test_other_objects_are_no_part_of_the_log() -> None:
+    store = MemoryObjectStore()
+    store.put("events/_batches/notes.txt", b"")
+    store.put("events/_batches/copy of 000001.json", b"")
+    assert BatchLog(store).last_committed == len(BatchLog(store)) == 0

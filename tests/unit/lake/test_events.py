@@ -73,9 +73,10 @@ def test_compaction_merges_small_files_and_keeps_their_events() -> None:
     for batch in range(1, MIN_COMPACTED_FILES + 2):
         EventPartition(store, 0).write(batch, landed_events("1", "2", first_offset=10 * batch))
     before = pl.concat([read_file(store, name) for name in store.list_sizes("events/")])
-    assert (
-        EventPartition(store, 0).compact(through_batch=MIN_COMPACTED_FILES) == MIN_COMPACTED_FILES
-    )
+    count, merged = EventPartition(store, 0).compact(through_batch=MIN_COMPACTED_FILES)
+    assert count == MIN_COMPACTED_FILES
+    assert merged is not None
+    assert merged.events == 2 * MIN_COMPACTED_FILES
     names = list(store.list_sizes("events/"))
     assert names == [
         f"events/bucket=00/batch=000001-{MIN_COMPACTED_FILES:06d}.parquet",
@@ -83,7 +84,7 @@ def test_compaction_merges_small_files_and_keeps_their_events() -> None:
     ]
     after = pl.concat([read_file(store, name) for name in names])
     assert after.sort("kafka_offset").equals(before.sort("kafka_offset"))
-    assert EventPartition(store, 0).compact(through_batch=MIN_COMPACTED_FILES) == 0
+    assert EventPartition(store, 0).compact(through_batch=MIN_COMPACTED_FILES) == (0, None)
 
 
 @pytest.mark.parametrize("writes", range(MIN_COMPACTED_FILES + 1))

@@ -56,6 +56,8 @@ def test_a_second_stream_is_refused_while_the_first_one_runs() -> None:
     [
         {"seen": (datetime.now(UTC) - timedelta(seconds=EXPIRES_S + 1)).isoformat()},
         {"host": socket.gethostname(), "pid": ended_process()},
+        # Written by a clock that was wrong.
+        {"seen": (datetime.now(UTC) + timedelta(days=300)).isoformat()},
     ],
 )
 def test_the_lease_of_a_dead_holder_is_taken_at_once(changes: dict[str, Any]) -> None:
@@ -63,6 +65,40 @@ def test_the_lease_of_a_dead_holder_is_taken_at_once(changes: dict[str, Any]) ->
     write_lease(store, **changes)
     assert lease_holder(store) is None
     with hold_lease(store, lambda: store) as holds_lease:
+        assert holds_lease()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"seen": "yesterday", "host": "a", "pid": 1, "owner": "o", "since": "s"}',
+        b'{"seen": "2026-01-01T00:00:00", "host": "a", "pid": 1, "owner": "o", "since": "s"}',
+        b'{"seen": "2999-01-01T00:00:00+00:00", "host": "a", "pid": 1e99}',
+    ],
+)
+def test_a_damaged_lease_keeps_nobody_away(
+    content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = MemoryObjectStore()
+    store.objects[LEASE] = content
+    assert lease_holder(store) is None
+    assert "lease does not count, because it is damaged" in caplog.text
+    with hold_lease(store, lambda: store) as holds_lease:
+        assert holds_lease()
+        assert lease_holder(store)
+    assert not store.objects
+
+
+def test_a_stream_replaces_its_own_lease_if_it_is_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "RENEW_S", 0.01)
+    store = MemoryObjectStore()
+    with hold_lease(store, lambda: store) as holds_lease:
+        store.objects[LEASE] = b"{"
+        wait_for(lambda: lease_holder(store) is not None)
         assert holds_lease()
 
 
@@ -89,15 +125,19 @@ def test_a_stream_that_lost_its_lease_notices_and_keeps_the_new_one(
 
 
 class FailingStore(MemoryObjectStore):
-    """A store for the thread that renews a lease. All of its writes fail."""
+    """A store for the thread that renews a lease. All of its writes fail while `failure` is set."""
 
     def __init__(self, objects: dict[str, bytes], failure: Exception) -> None:
         super().__init__()
         self.objects = objects
-        self.failure = failure
+        self.failure: Exception | None = failure
+        self.attempts = 0
 
-    def put(self, *_: Any, **__: Any) -> None:
-        raise self.failure
+    def put(self, *arguments: Any, **options: Any) -> str:
+        self.attempts += 1
+        if self.failure is not None:
+            raise self.failure
+        return super().put(*arguments, **options)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -134,7 +174,7 @@ def test_a_short_outage_of_the_lake_does_not_lose_the_lease(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(leases, "RENEW_S", 0.01)
-    caplog.set_level(logging.WARNING)
+    caplog.set_level(logging.INFO)
     store = MemoryObjectStore()
     failing_store = FailingStore(
         store.objects, LakeUnavailableError("MinIO does not answer.\nRun `make up`.")
@@ -142,6 +182,10 @@ def test_a_short_outage_of_the_lake_does_not_lose_the_lease(
     with hold_lease(store, lambda: failing_store) as holds_lease:
         wait_for(lambda: "was not renewed: MinIO does not answer." in caplog.text)
         assert holds_lease()
+        wait_for(lambda: failing_store.attempts > 3)
+        failing_store.failure = None
+        wait_for(lambda: "the stream's lease is renewed again" in caplog.text)
+    assert len(caplog.records) == 2
     assert not store.objects
 
 

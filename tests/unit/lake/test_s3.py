@@ -17,9 +17,13 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 from pydantic import SecretStr
 
-from customer_profiles.lake import s3
-from customer_profiles.lake.errors import LakeUnavailableError, WriteConflictError
-from customer_profiles.lake.object_store import StoredObject
+from customer_profiles.lake import s3, s3_client
+from customer_profiles.lake.errors import (
+    DamagedObjectError,
+    LakeUnavailableError,
+    WriteConflictError,
+)
+from customer_profiles.lake.object_store import ObjectInfo
 from customer_profiles.lake.s3 import S3Config, S3ObjectStore
 
 
@@ -31,11 +35,20 @@ class FakeMinio(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.buckets: dict[str, dict[str, bytes]] = {"data-lake": {}}
+        self.resumed = threading.Event()
         self.requests: list[str] = []
         self.lost_responses: list[str] = []
         """Methods whose next request is carried out but not answered."""
         self.refusal: tuple[int, str, str] | None = None
         """Status, code and message of the error that answers every request."""
+        self.attributes: dict[str, dict[str, str]] = {}
+        """The user metadata of each object."""
+        self.unreadable: dict[str, tuple[int, str, str]] = {}
+        """Status, code and message that answer every read of an object."""
+        self.stalled: set[str] = set()
+        """Objects of which reads get the first half only."""
+        self.restarts_in = 0
+        """Requests that get no answer from now on."""
         self.headers: dict[str, str] = {}
         """Headers of the last request."""
 
@@ -67,15 +80,27 @@ class _Handler(BaseHTTPRequestHandler):
             fake.lost_responses.remove(self.command)
             self.close_connection = True
             return
+        if fake.restarts_in:
+            fake.restarts_in -= 1
+            self.close_connection = True
+            return
         status, content, headers = response
         self.send_response(status)
         for key, value in headers.items():
             self.send_header(key, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
+        if self.command == "HEAD":
+            return
+        if name in fake.stalled and self.command == "GET":
+            self.wfile.write(content[: len(content) // 2])
+            self.wfile.flush()
+            fake.resumed.wait(10)
+            self.close_connection = True
+            return
         self.wfile.write(content)
 
-    do_GET = do_PUT = do_DELETE = handle_request  # noqa: N815
+    do_GET = do_HEAD = do_PUT = do_DELETE = handle_request  # noqa: N815
 
     def respond(
         self, bucket: str, name: str, body: bytes, query: dict[str, list[str]]
@@ -105,11 +130,27 @@ class _Handler(BaseHTTPRequestHandler):
             if self.headers.get("If-None-Match") and exists:
                 return _error(412, "PreconditionFailed", "The condition does not hold")
             objects[name] = body
+            prefix = "x-amz-meta-"
+            fake.attributes[name] = {
+                key.lower(): value
+                for key, value in self.headers.items()
+                if key.lower().startswith(prefix)
+            }
         elif name not in objects:
             return _error(404, "NoSuchKey", "The specified key does not exist.")
+        elif name in fake.unreadable:
+            return _error(*fake.unreadable[name])
         modified = {"Last-Modified": "Thu, 24 Sep 2020 11:57:06 GMT"}
         content = b"" if self.command == "PUT" else objects[name]
-        return 200, content, {"ETag": _etag(objects[name]), **modified}
+        return (
+            200,
+            content,
+            {
+                "ETag": _etag(objects[name]),
+                **modified,
+                **({} if self.command == "PUT" else fake.attributes.get(name, {})),
+            },
+        )
 
 
 def _etag(data: bytes) -> str:
@@ -124,7 +165,7 @@ def _error(status: int, code: str, message: str) -> tuple[int, bytes, dict[str, 
 def _listing(objects: dict[str, bytes], prefix: str) -> bytes:
     contents = "".join(
         f"<Contents><Key>{name}</Key><LastModified>2020-09-24T11:57:06.000Z</LastModified>"
-        f"<ETag>x</ETag><Size>{len(data)}</Size></Contents>"
+        f"<ETag>{_etag(data)}</ETag><Size>{len(data)}</Size></Contents>"
         for name, data in sorted(objects.items())
         if name.startswith(prefix)
     )
@@ -146,14 +187,20 @@ def connect(minio: FakeMinio) -> S3ObjectStore:
     return S3ObjectStore(S3Config(minio.address, "user", "secret"))
 
 
+def content(store: S3ObjectStore, name: str) -> tuple[bytes, str]:
+    stored = store.get(name)
+    assert stored
+    return stored.data, stored.etag
+
+
 def test_objects_are_read_as_they_were_written(minio: FakeMinio) -> None:
     store = connect(minio)
     assert store.get("a/b=1/c.json") is None
     data = os.urandom(3 * s3.CHUNK_BYTES + 1)
     store.put("a/b=1/c.json", data)
-    assert store.get("a/b=1/c.json") == StoredObject(data, _etag(data))
-    store.put("a/b=1/c.json", b"")
-    assert store.get("a/b=1/c.json") == StoredObject(b"", _etag(b""))
+    assert content(store, "a/b=1/c.json") == (data, _etag(data))
+    assert store.put("a/b=1/c.json", b"") == _etag(b"")
+    assert content(store, "a/b=1/c.json") == (b"", _etag(b""))
     store.delete("a/b=1/c.json")
     store.delete("a/b=1/c.json")
     assert not minio.objects
@@ -269,12 +316,99 @@ class TestUnavailable:
             "MINIO_ROOT_USER and MINIO_ROOT_PASSWORD in .env",
         ):
             OPERATIONS[operation](connect(minio))
-        assert len(minio.requests) == 1
+        # A read looks once whether only the object is refused.
+        assert len(minio.requests) == (2 if operation == "get" else 1)
 
     def test_a_full_disk_is_reported(self, minio: FakeMinio, operation: str) -> None:
         minio.refusal = (507, "XMinioStorageFull", "The drive is full.")
         with fails_with("refused to", "The drive is full (XMinioStorageFull)", "make status"):
             OPERATIONS[operation](connect(minio))
+
+
+def test_an_object_says_what_it_holds(minio: FakeMinio) -> None:
+    store = connect(minio)
+    store.put("a", b"12345", attributes={"events": "5", "written": ""})
+    stored, info = store.get("a"), store.head("a")
+    assert stored
+    assert info == ObjectInfo(5, _etag(b"12345"), stored.attributes)
+    assert stored.attributes["events"] == "5"
+    assert "written" not in stored.attributes
+    assert store.list_objects("a") == {"a": ObjectInfo(5, _etag(b"12345"))}
+    assert store.head("b") is None
+
+
+def test_an_object_without_a_checksum_is_accepted(minio: FakeMinio) -> None:
+    minio.objects["a"] = b"of 0.2"
+    assert content(connect(minio), "a")[0] == b"of 0.2"
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "swap", "attribute"])
+def test_an_object_that_changed_is_damaged(minio: FakeMinio, damage: str) -> None:
+    store = connect(minio)
+    for name in ("a", "b"):
+        store.put(name, f"content of {name}".encode(), attributes={"events": "5"})
+    objects, attributes = minio.objects, minio.attributes
+    if damage == "flip":
+        objects["a"] = b"content of c"
+    elif damage == "truncate":
+        objects["a"] = objects["a"][:-1]
+    elif damage == "swap":
+        objects["a"], objects["b"] = objects["b"], objects["a"]
+        attributes["a"], attributes["b"] = attributes["b"], attributes["a"]
+    else:
+        attributes["a"]["x-amz-meta-events"] = "6"
+    with pytest.raises(DamagedObjectError, match=r"(?s)^a in the lake is damaged.*make repair"):
+        store.get("a")
+
+
+UNREADABLE = {
+    "flipped": (503, "SlowDownRead", "Resource requested is unreadable."),
+    "metadata": (500, "InternalError", "We encountered an internal error: file is corrupted."),
+    "refused": (403, "AccessDenied", "Access Denied."),
+}
+
+
+@pytest.mark.parametrize(
+    ("read", "kind"),
+    # MinIO reads no content for a HEAD, so that it answers one for a flipped object.
+    [("get", "flipped"), ("get", "metadata"), ("get", "refused"), ("head", "metadata")],
+)
+def test_an_object_that_minio_cannot_read_is_named(minio: FakeMinio, read: str, kind: str) -> None:
+    store = connect(minio)
+    minio.objects["a"] = minio.objects["b"] = b"1"
+    minio.unreadable["a"] = UNREADABLE[kind]
+    with pytest.raises(DamagedObjectError, match=r"^a in the lake is damaged: MinIO cannot"):
+        getattr(store, read)("a")
+    assert content(store, "b")[0] == b"1"
+
+
+def test_an_object_that_never_arrives_is_named_in_time(
+    minio: FakeMinio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_client, "READ_TIMEOUT_S", 0.2)
+    s3_client.connect.cache_clear()
+    minio.objects["a"] = b"x" * 2 * s3.CHUNK_BYTES
+    minio.stalled.add("a")
+    began = time.monotonic()
+    with pytest.raises(DamagedObjectError, match=r"^a in the lake is damaged: MinIO cannot"):
+        connect(minio).get("a")
+    minio.resumed.set()
+    s3_client.connect.cache_clear()
+    assert time.monotonic() - began < 10
+
+
+def test_a_minio_that_restarts_during_a_read_damages_nothing(minio: FakeMinio) -> None:
+    store = connect(minio)
+    minio.objects["a"] = b"1"
+    minio.restarts_in = s3_client.RETRIES + 1
+    assert content(store, "a")[0] == b"1"
+
+
+@pytest.mark.parametrize(
+    ("size", "seconds"), [(0, 60), (30_000_000, 60), (30_000_001, 120), (10**12, 3_600)]
+)
+def test_a_write_has_time_for_its_size(size: int, seconds: int) -> None:
+    assert s3_client.write_timeout_s(size) == seconds
 
 
 def test_the_bucket_is_created_once(minio: FakeMinio) -> None:

@@ -6,7 +6,7 @@ import copy
 import json
 import pickle
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,14 +26,17 @@ from customer_profiles.contracts import (
     event_id,
 )
 from customer_profiles.kafka import dead_letters
-from customer_profiles.kafka.errors import BrokerUnavailableError
+from customer_profiles.kafka.admin import TopicState
+from customer_profiles.kafka.errors import BrokerUnavailableError, OffsetOutOfRangeError
 from customer_profiles.kafka.reader import MessageBatch, OffsetRange
+from customer_profiles.kafka.source_records import NO_TOPIC, SourceRecord
 from customer_profiles.lake.batch_log import BatchLog
 from customer_profiles.processing import metrics, stream
 from customer_profiles.processing.metrics import DashboardMetrics
 from customer_profiles.processing.settings import Settings
+from customer_profiles.processing.stages import gaps as gaps_stage
 from customer_profiles.processing.stages import land as land_stage
-from customer_profiles.processing.stages import plan
+from customer_profiles.processing.stages import topic as topic_stage
 from customer_profiles.processing.state import Context, Stopwatch
 from customer_profiles.processing.tasks import land as land_tasks
 from customer_profiles.profiles.segments import read_segments
@@ -56,7 +59,7 @@ def user_in(bucket: int, number: int = 0, buckets: int = BUCKETS) -> str:
 
 
 def message(user_id: str, **changes: Any) -> bytes:
-    """Return a valid message about a customer, with some values changed."""
+    """Return a valid message about a customer, with some values changed, also of its source."""
     row = {
         "event_time": "2020-09-24T11:57:06Z",
         "event_type": "view",
@@ -76,7 +79,7 @@ def message(user_id: str, **changes: Any) -> bytes:
         "source_row": 1,
     }
     identifier = event_id({name: str(row[name] or "") for name in COLUMNS})
-    return encode({"event_id": identifier, **row, **provenance})
+    return encode({"event_id": identifier, **provenance, **row})
 
 
 class FakeTopics:
@@ -84,13 +87,24 @@ class FakeTopics:
 
     def __init__(self) -> None:
         self.unavailable = False
+        self.topic_id = "topic-1"
+        """The id of `raw_events`."""
+        self.sources: dict[str, SourceRecord] = {}
+        """What `ingest_progress` says."""
+        self.marked_lost: list[str] = []
+        self.on_look: Callable[[], None] = lambda: None
+        """Called whenever somebody asks for offsets: events may come at any time."""
         self.ranges_read: list[tuple[str, OffsetRange]] = []
+        self._removed: dict[tuple[str, int], int] = {}
         self._messages: dict[tuple[str, int], list[tuple[bytes | None, int]]] = {}
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Replace Kafka in every module that reads or writes topics."""
-        for module in (plan, stream, metrics, dead_letters):
+        for module in (stream, metrics, dead_letters):
             monkeypatch.setattr(module, "watermarks", self.watermarks)
+        monkeypatch.setattr(topic_stage, "topic_state", self.topic_state)
+        monkeypatch.setattr(topic_stage, "read_sources", lambda _: dict(self.sources))
+        monkeypatch.setattr(gaps_stage, "mark_lost", self.mark_lost)
         for module in (land_tasks, metrics, dead_letters):
             monkeypatch.setattr(module, "read_range", self.read_range)
         monkeypatch.setattr(land_stage, "publish_dead_letters", self.publish_dead_letters)
@@ -115,10 +129,41 @@ class FakeTopics:
     def watermarks(self, _: object, topic: Topic = RAW_EVENTS) -> dict[int, tuple[int, int]]:
         if self.unavailable:
             raise BrokerUnavailableError("Kafka does not answer.\nRun `make status`.")
-        return {
-            partition: (0, len(self._messages.get((topic.name, partition), [])))
+        offsets = {
+            partition: (
+                self._removed.get((topic.name, partition), 0),
+                len(self._messages.get((topic.name, partition), [])),
+            )
             for partition in range(topic.partitions)
         }
+        self.on_look()
+        return offsets
+
+    def topic_state(self, _: object, topic: Topic = RAW_EVENTS) -> TopicState:
+        return TopicState(self.topic_id, self.watermarks(None, topic))
+
+    def remove(self, before: int, partition: int = 0) -> None:
+        """Remove the messages of `raw_events` before an offset, as retention does."""
+        self._removed[RAW_EVENTS.name, partition] = before
+
+    def make_anew(self) -> None:
+        """Delete `raw_events` and make it anew."""
+        number = int(self.topic_id.rpartition("-")[2])
+        self.topic_id = f"topic-{number + 1}"
+        for stored in (self._messages, self._removed):
+            for key in [key for key in stored if key[0] == RAW_EVENTS.name]:
+                del stored[key]
+
+    def add_source(self, source: str, accepted: int) -> None:
+        """Note in `ingest_progress` that a source was ingested."""
+        content = {"source": source, "accepted": accepted, "topic_id": self.topic_id}
+        self.sources[source] = SourceRecord(source, accepted, content)
+
+    def mark_lost(self, _: object, records: list[SourceRecord]) -> None:
+        for record in records:
+            self.marked_lost.append(record.source)
+            content = {**record.content, "topic_id": NO_TOPIC}
+            self.sources[record.source] = replace(record, content=content)
 
     def read_range(
         self, _: object, offset_range: OffsetRange, topic: Topic = RAW_EVENTS
@@ -126,6 +171,8 @@ class FakeTopics:
         """Yield two messages at a time, so that ranges consist of several batches."""
         self.ranges_read.append((topic.name, offset_range))
         stored = self._messages[topic.name, offset_range.partition]
+        if offset_range.start < self._removed.get((topic.name, offset_range.partition), 0):
+            raise OffsetOutOfRangeError(f"Kafka no longer has offset {offset_range.start}")
         for start in range(offset_range.start, offset_range.end, 2):
             offsets = list(range(start, min(start + 2, offset_range.end)))
             values = [stored[offset][0] for offset in offsets]
@@ -215,6 +262,8 @@ class FakeProfileIndex:
         """Index, version and customers of each call of `index_profiles`."""
         self.stored: dict[str, dict[str, tuple[int, dict[str, Any]]]] = {}
         """Version and document of each customer, by index."""
+        self.batches: dict[str, int] = {}
+        """The newest batch that each index says it has."""
         self._visible: dict[str, set[str]] = {}
         self._refs: dict[str, IndexRef] = {}
         self._created = 0
@@ -229,8 +278,17 @@ class FakeProfileIndex:
         self._answer()
         return self._create()
 
-    def promote(self, index: IndexRef) -> list[str]:
+    def through_batch(self, index: IndexRef) -> int | None:
+        return self.batches.get(index.name)
+
+    def record_batch(self, index: IndexRef, batch: int) -> None:
         self._answer()
+        self.batches[index.name] = batch
+
+    def promote(self, index: IndexRef, batch: int | None = None) -> list[str]:
+        self._answer()
+        if batch is not None:
+            self.batches[index.name] = batch
         kept = {index.name, self.live.name if self.live else ""}
         self.live = index
         removed = [name for name in self.stored if name not in kept]
@@ -323,7 +381,8 @@ class FakeMetricsIndices:
                 self.uuids[name] = f"{name}-{self._created}"
 
     def delete(self, name: str) -> None:
-        del self.documents[name], self.uuids[name]
+        self.documents.pop(name, None)
+        self.uuids.pop(name, None)
 
     def index_uuid(self, name: str) -> str:
         return self.uuids[name]
@@ -412,10 +471,10 @@ class Pipeline:
         """Let runs die when they write the object of this name; None ends that."""
         store = self.store
 
-        def put(written: str, data: bytes, **conditions: Any) -> None:
+        def put(written: str, data: bytes, **conditions: Any) -> str:
             if written == name:
                 raise InterruptedError
-            MemoryObjectStore.put(store, written, data, **conditions)
+            return MemoryObjectStore.put(store, written, data, **conditions)
 
         self._monkeypatch.setattr(store, "put", put)
 
@@ -424,6 +483,7 @@ class Pipeline:
         return copy.deepcopy(
             {
                 "objects": self.store.objects,
+                "attributes": self.store.attributes,
                 "index": vars(self.index),
                 "metrics": vars(self.metrics_indices),
                 "topics": vars(self.topics),
@@ -434,6 +494,7 @@ class Pipeline:
         """Let the servers hold what they held when the snapshot was taken."""
         content = copy.deepcopy(snapshot)
         self.store.objects = content["objects"]
+        self.store.attributes = content["attributes"]
         vars(self.index).update(content["index"])
         vars(self.metrics_indices).update(content["metrics"])
         vars(self.topics).update(content["topics"])

@@ -17,12 +17,16 @@ from customer_profiles.processing import queries
 from customer_profiles.processing.cli import parse_arguments
 from customer_profiles.processing.settings import Settings
 
+PROCESS = {"brief": False, "new_topic": False, "accept_gaps": False}
+
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ("process", {"command": "process", "brief": False}),
-        ("process --brief", {"command": "process", "brief": True}),
+        ("process", {"command": "process", **PROCESS}),
+        ("process --brief", {"command": "process", **PROCESS, "brief": True}),
+        ("process --new-topic", {"command": "process", **PROCESS, "new_topic": True}),
+        ("process --accept-gaps", {"command": "process", **PROCESS, "accept_gaps": True}),
         ("rebuild", {"command": "rebuild", "brief": False}),
         ("rebuild --brief", {"command": "rebuild", "brief": True}),
         ("stream", {"command": "stream"}),

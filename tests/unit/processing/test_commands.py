@@ -41,10 +41,10 @@ class CommandLine:
         self.leases: list[str] = []
         self.file = io.StringIO()
 
-    def run(self, command: str, *, brief: bool = False) -> int:
+    def run(self, command: str, *, brief: bool = False, **options: bool) -> int:
         console = Console(file=self.file, width=200, color_system=None)
         no_jvm: Any = None
-        arguments = Namespace(command=command, brief=brief)
+        arguments = Namespace(command=command, brief=brief, **options)
         return run_command(arguments, Settings.from_env(self.environ), console, no_jvm)
 
     @property
@@ -156,6 +156,40 @@ def test_an_index_that_is_behind_is_an_error_after_the_report(
     assert "1 profiles updated, 0 indexed" in commands_on_fakes.printed
 
 
+def test_a_gap_is_told_until_it_is_closed(commands_on_fakes: CommandLine) -> None:
+    topics = commands_on_fakes.pipeline.topics
+    topics.produce(*(message(user, source="a [b].csv", source_row=1) for user in USERS))
+    topics.add_source("a [b].csv", 4)
+    topics.remove(before=2)
+    note = commands_on_fakes.reports / "gaps.txt"
+    for _ in range(2):
+        commands_on_fakes.file = io.StringIO()
+        # The run does its work, so it succeeds.
+        assert commands_on_fakes.run("process") == 0
+        printed = commands_on_fakes.printed
+        assert "  offsets 0 to 1 of partition 0, found 2" in printed
+        assert "  a [b].csv: 2 of its rows are not in the lake" in printed
+        assert "`make ingest` of these sources sends them again" in printed
+        assert note.read_text() in printed
+        assert len(commands_on_fakes.report()["gaps"]) == 1
+    # Unknown sources need another advice, and a person may give them up.
+    assert commands_on_fakes.run("process", accept_gaps=True) == 0
+    assert commands_on_fakes.report()["gaps"] == []
+    assert not note.exists()
+
+
+def test_another_topic_needs_a_word(commands_on_fakes: CommandLine) -> None:
+    topics = commands_on_fakes.pipeline.topics
+    topics.produce(message(USERS[0]))
+    commands_on_fakes.run("process")
+    topics.make_anew()
+    topics.produce(message(USERS[1]), message(USERS[2]))
+    with pytest.raises(PipelineError, match="make process NEW_TOPIC=1"):
+        commands_on_fakes.run("process")
+    assert commands_on_fakes.run("process", new_topic=True) == 0
+    assert commands_on_fakes.report()["customers"] == 3
+
+
 def test_an_error_of_pyspark_names_the_next_action(
     commands_on_fakes: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,12 +285,20 @@ def test_elsewhere_a_line_now_and_then_sums_up(monkeypatch: pytest.MonkeyPatch) 
     assert line.endswith("; 3,000 events in 3 batches so far")
 
 
-def test_an_index_that_is_behind_is_logged_for_each_batch(
+def test_an_index_that_is_behind_is_told_once_and_so_is_its_return(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.INFO)
     display = commands._StreamDisplay(Console(file=io.StringIO()))
     display.show(batch(1))
-    display.show(batch(2, "Elasticsearch does not answer.\nRun `make status`."))
-    (record,) = caplog.records
-    assert record.getMessage() == "index behind: Elasticsearch does not answer."
-    assert vars(record)["batch"] == 2
+    for number in (2, 3, 4):
+        display.show(batch(number, "Elasticsearch does not answer.\nRun `make status`."))
+    display.show(batch(5))
+    display.show(batch(6))
+    behind, back = caplog.records
+    assert behind.getMessage() == (
+        "index behind: Elasticsearch does not answer. The lake goes on, and the index catches up"
+    )
+    assert (behind.levelno, vars(behind)["batch"]) == (logging.WARNING, 2)
+    assert back.getMessage() == "the index takes profiles again, after 0 s"
+    assert vars(back)["batch"] == 5

@@ -171,15 +171,14 @@ def test_a_run_does_not_overwrite_what_another_run_wrote_first() -> None:
     class RacingStore(MemoryObjectStore):
         """A store in which another run writes the same profiles just before this one does."""
 
-        def put(
-            self, name: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False
-        ) -> None:
+        def put(self, name: str, data: bytes, **options: Any) -> str:
             if name == profiles_name(0):
                 update_bucket(store, None, 0, ProfileTask(1, SEGMENTS, START, None))
-            super().put(name, data, if_match=if_match, if_absent=if_absent)
+            return super().put(name, data, **options)
 
     racing_store = RacingStore()
     racing_store.objects = store.objects
+    racing_store.attributes = store.attributes
     with pytest.raises(WriteConflictError):
         update_bucket(
             racing_store, None, 0, ProfileTask(1, SEGMENTS, START + timedelta(days=1), None)

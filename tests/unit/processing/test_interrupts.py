@@ -49,6 +49,26 @@ def test_afterwards_ctrl_c_interrupts_at_once_whatever_the_block_has_set() -> No
         signal.raise_signal(signal.SIGINT)
 
 
+def test_the_handler_of_a_stream_stays_in_charge() -> None:
+    stopped: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        stopped.append(number)
+
+    signal.signal(signal.SIGINT, stop)
+    with delay_interrupt():
+        signal.raise_signal(signal.SIGINT)
+        assert stopped == []
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert stopped == [signal.SIGINT]
+    with delay_interrupt():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+    # Ctrl-C twice ends a stream at once, also if both came during the start.
+    assert stopped == [signal.SIGINT] * 3
+    assert signal.getsignal(signal.SIGINT) is stop
+
+
 def test_an_error_of_the_block_is_raised_and_ctrl_c_works_again() -> None:
     def start() -> None:
         with delay_interrupt():

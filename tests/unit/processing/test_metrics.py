@@ -193,6 +193,20 @@ def test_a_failure_is_logged_and_does_not_raise(
     assert client.update([0], [0]) is True
 
 
+def test_an_outage_is_told_once_and_so_is_its_end(
+    dashboards: Dashboards, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    dashboards.indices.failures = [IndexUnavailableError("No answer.\nRun `make status`.")] * 3
+    client = dashboards.connect()
+    for number in range(5):
+        client.record_run("stream", {"batch": number})
+    assert [record.getMessage() for record in caplog.records] == [
+        "The dashboards are behind: No answer.",
+        "the dashboards catch up, after 0 s",
+    ]
+
+
 def test_a_kafka_that_does_not_answer_is_logged_too(
     dashboards: Dashboards, caplog: pytest.LogCaptureFixture
 ) -> None:

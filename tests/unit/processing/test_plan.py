@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +12,11 @@ import polars as pl
 import pytest
 
 from customer_profiles.common.errors import PipelineError
+from customer_profiles.kafka.admin import TopicState
 from customer_profiles.lake.batch_log import BatchLog, LandedBatch
 from customer_profiles.lake.formats import FORMAT
 from customer_profiles.lake.layout import LEASE, REBUILDING, STATE, event_counts_name
 from customer_profiles.lake.parquet import to_parquet
-from customer_profiles.processing.stages import plan
 from customer_profiles.processing.stages.plan import load_state, plan_batch, plan_profiles
 from customer_profiles.processing.state import ProfilesState, RunState, Stopwatch
 from customer_profiles.profiles.event_counts import METRIC_SCHEMA
@@ -42,6 +43,9 @@ class FakeIndex:
     def create(self) -> IndexRef:
         return NEW
 
+    def through_batch(self, _: IndexRef) -> int | None:
+        return None
+
 
 def context(store: MemoryObjectStore, *, answers: bool = True, buckets: int = 4) -> Any:
     return SimpleNamespace(
@@ -67,14 +71,13 @@ def land(store: MemoryObjectStore, *buckets: int) -> None:
     [
         ({0: (0, 0)}, None),
         ({0: (0, 7)}, {0: (0, 7)}),
-        ({0: (0, 500), 1: (0, 3)}, {0: (0, 50), 1: (0, 3)}),
+        ({0: (0, 500), 1: (0, 3)}, {0: (0, 97), 1: (0, 3)}),
     ],
 )
 def test_a_batch_holds_what_is_new(
-    monkeypatch: pytest.MonkeyPatch, watermarks: dict[int, tuple[int, int]], next_ranges: Any
+    watermarks: dict[int, tuple[int, int]], next_ranges: Any
 ) -> None:
-    monkeypatch.setattr(plan, "watermarks", lambda _: watermarks)
-    planned = plan_batch(context(MemoryObjectStore()))
+    planned = plan_batch(context(MemoryObjectStore()), TopicState("t1", watermarks))
     assert (planned and dict(planned.batch.ranges)) == next_ranges
     assert planned is None or not planned.retry
 
@@ -82,10 +85,38 @@ def test_a_batch_holds_what_is_new(
 def test_a_batch_that_was_never_committed_is_landed_again() -> None:
     store = MemoryObjectStore()
     BatchLog(store).plan({0: (0, 10)}, 4)
-    planned = plan_batch(context(store))
+    planned = plan_batch(context(store), TopicState("t1", {0: (0, 30)}))
     assert planned is not None
     assert planned.retry
-    assert dict(planned.batch.ranges) == {0: (0, 10)}
+    assert planned.ranges == {0: (0, 10)}
+
+
+def test_a_plan_notes_the_topic_and_the_run() -> None:
+    store = MemoryObjectStore()
+    plan_batch(context(store), TopicState("t1", {0: (0, 7)}))
+    batch = BatchLog(store).uncommitted()
+    assert batch is not None
+    assert (batch.topic_id, BatchLog(store).topic_id()) == ("t1", "t1")
+    assert batch.planned_by is not None
+    assert batch.planned_by["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize(
+    ("low", "removed", "ranges"),
+    [
+        (0, {}, {0: (2, 10), 1: (0, 0)}),
+        (5, {0: (2, 5)}, {0: (5, 10), 1: (0, 0)}),
+        (20, {0: (2, 10)}, {0: (10, 10), 1: (0, 0)}),
+    ],
+)
+def test_a_planned_batch_whose_offsets_are_gone_lands_what_is_there(
+    low: int, removed: dict[int, tuple[int, int]], ranges: dict[int, tuple[int, int]]
+) -> None:
+    store = MemoryObjectStore()
+    BatchLog(store).plan({0: (2, 10), 1: (0, 0)}, 4)
+    planned = plan_batch(context(store), TopicState("t1", {0: (low, 30), 1: (0, 0)}))
+    assert planned is not None
+    assert (dict(planned.removed), planned.ranges) == (removed, ranges)
 
 
 @pytest.mark.parametrize(
@@ -170,13 +201,14 @@ def test_rules_that_changed_without_a_new_version_are_refused() -> None:
 
 def test_the_state_in_the_lake_keeps_the_keys_of_0_1() -> None:
     store = MemoryObjectStore()
-    state = ProfilesState(3, LIVE.key, (1, 2), {"00": {"customers": 5}}, {"version": 1}, False)
+    totals = {"00": {"customers": 5, "segments": {}, "segments_versions": {}}}
+    state = ProfilesState(3, LIVE.key, (1, 2), totals, {"version": 1}, False)
     state.save(store)
     assert store.get_json(STATE) == {
         "through_batch": 3,
         "index": LIVE.key,
         "behind": [1, 2],
-        "buckets": {"00": {"customers": 5}},
+        "buckets": totals,
         "segments": {"version": 1},
         "charted": False,
     }
@@ -189,6 +221,7 @@ def test_a_lake_of_an_older_format_is_converted_before_anything_is_written() -> 
     assert store.objects == {}
     counts = pl.DataFrame(schema={**METRIC_SCHEMA, "revenue": pl.Decimal(18, 4)})
     store.put(event_counts_name(0), to_parquet(counts, {"through_batch": "1"}))
+    land(store)
     ProfilesState(through_batch=1, segments=read_segments().as_json()).save(store)
     state = load_state(context(store)).profiles
     assert (state.format, state.through_batch) == (FORMAT, 1)

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from customer_profiles.processing.render import (
+    gap_lines,
     micro_batch_line,
     print_best_customers,
     print_next_steps,
@@ -37,6 +38,36 @@ class Screen:
 @pytest.fixture
 def screen() -> Screen:
     return Screen()
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        (None, "The next run of `make process` says which sources they came from."),
+        ([], "No ingested source lacks rows, so another program has sent these messages."),
+        (
+            [{"source": "a\x1b]0;x.csv", "rows": 1_000, "missing": 1_000}],
+            "`make ingest` of these sources sends them again; then run `make process`.",
+        ),
+    ],
+)
+def test_a_gap_comes_with_what_to_do(sources: list[dict[str, Any]] | None, expected: str) -> None:
+    gap = {
+        "partition": 1,
+        "first_offset": 1_000,
+        "last_offset": None,
+        "topic_id": "t1",
+        "found_at": "2020-09-24T11:57:06+00:00",
+        "sources": sources,
+        "closed_at": None,
+    }
+    lines = gap_lines([gap])
+    assert lines[1] == "  offsets from 1,000 on of partition 1, found 2020-09-24T11:57:06+00:00"
+    assert lines[-2:] == [expected, "`make process ACCEPT_GAPS=1` gives up what is missing."]
+    if sources:
+        # Names of sources are foreign text, which a terminal must not obey.
+        assert lines[2] == r"  a\x1b]0;x.csv: 1,000 of its rows are not in the lake"
+    assert gap_lines([]) == []
 
 
 def test_a_run_is_printed_in_a_line(screen: Screen) -> None:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from customer_profiles.common.errors import PipelineError
+from customer_profiles.kafka.errors import BrokerUnavailableError
 from customer_profiles.lake.batch_log import BatchLog
 from customer_profiles.lake.layout import STATE, commit_name, profiles_name
-from customer_profiles.processing import stream, stream_state
+from customer_profiles.processing import patience, stream, stream_state
 from customer_profiles.processing.batch import land_all, process, update_profiles
 from customer_profiles.processing.report import MicroBatch
 from customer_profiles.processing.stages.plan import load_state
 from customer_profiles.processing.state import Context, ProfilesState
 from customer_profiles.processing.stream import finish, follow, step
 from customer_profiles.processing.stream_state import StreamState, checkpoint
+from customer_profiles.search.errors import IndexUnavailableError
 from tests.unit.processing.fakes import BUCKETS, Pipeline, message, user_in
 
 USERS = [user_in(bucket) for bucket in range(BUCKETS)]
@@ -123,14 +127,13 @@ def test_a_batch_is_recorded_for_the_dashboards(pipeline: Pipeline) -> None:
 
 
 def test_messages_beyond_the_batch_are_waiting(pipeline: Pipeline) -> None:
-    # Three partitions share a batch, so it takes one message of each.
-    context = pipeline.context(BATCH_EVENTS="3")
+    context = pipeline.context(BATCH_EVENTS="2")
     state = start(context)
-    land(pipeline, 0, 1, 2)
+    land(pipeline, 0, 1, 2, 3, 0)
     state, batch = step_once(context, state)
-    assert (batch.events, batch.lag_events) == (1, 2)
+    assert (batch.events, batch.lag_events) == (2, 3)
     _, batch = step_once(context, state)
-    assert (batch.events, batch.lag_events) == (1, 1)
+    assert (batch.events, batch.lag_events) == (2, 1)
 
 
 def test_a_batch_of_invalid_messages_needs_no_index(pipeline: Pipeline) -> None:
@@ -225,16 +228,42 @@ def test_a_checkpoint_does_not_vouch_for_an_index_that_lacks_buckets(pipeline: P
     pipeline.index.unavailable = True
     context = pipeline.context()
     state = start(context)
-    pipeline.index.unavailable = False
-    land(pipeline, 1)
-    state, _ = step_once(context, state)
-    checkpoint(context, state)
+    state = checkpoint(context, state)
     saved = ProfilesState.load(pipeline.store)
     assert (saved.index, saved.behind) == (None, (0,))
     assert USERS[0] not in pipeline.index.documents()
     finish(context, state)
+    assert ProfilesState.load(pipeline.store).behind == (0,)
+    pipeline.index.unavailable = False
+    process(pipeline.context())
     pipeline.assert_index_equals_lake()
     assert ProfilesState.load(pipeline.store).behind == ()
+
+
+def test_a_stream_that_began_without_elasticsearch_indexes_its_backlog(
+    pipeline: Pipeline,
+) -> None:
+    land(pipeline, 0, 2)
+    pipeline.index.unavailable = True
+    context = pipeline.context()
+    state = start(context)
+    assert state.run.profiles.behind == (0, 2)
+    state, _ = step(context, state)
+    assert state.lagging == {}
+    pipeline.index.unavailable = False
+    land(pipeline, 1, 2, user_session="s2")
+    state, _ = step_once(context, state)
+    # Bucket 0 has waited longest. Bucket 2 has new events, too.
+    assert (state.run.profiles.behind, state.lagging) == ((2,), {2: 2, 1: 2})
+    state, _ = step(context, state)
+    state, _ = step(context, state)
+    assert (state.run.profiles.behind, state.lagging) == ((), {})
+    checkpoint(context, state)
+    saved = ProfilesState.load(pipeline.store)
+    assert (saved.index, saved.behind) == (pipeline.index.ensure().key, ())
+    pipeline.index.refresh(pipeline.index.ensure())
+    pipeline.assert_index_equals_lake()
+    assert set(pipeline.index.documents()) == {USERS[0], USERS[1], USERS[2]}
 
 
 def test_a_big_batch_updates_the_lake_and_the_index_together(
@@ -318,7 +347,7 @@ def test_an_index_that_was_deleted_is_filled_when_the_stream_ends(pipeline: Pipe
     assert ProfilesState.load(pipeline.store).index == pipeline.index.ensure().key
 
 
-def test_the_end_of_a_stream_brings_everything_up_to_date(
+def test_the_end_of_a_stream_brings_up_to_date_what_has_landed(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
     context = pipeline.context()
@@ -327,16 +356,17 @@ def test_the_end_of_a_stream_brings_everything_up_to_date(
     state, batch = step_once(context, state)
     land(pipeline, 3)
     state = finish(context, state)
-    assert set(pipeline.index.documents()) == set(USERS)
+    assert set(pipeline.index.documents()) == {USERS[0], USERS[1], USERS[2]}
     pipeline.assert_index_equals_lake()
     saved = ProfilesState.load(pipeline.store)
-    assert (saved.through_batch, saved.behind, saved.counted) == (2, (), True)
-    assert (state.run.batches, state.run.events_landed) == (2, 4)
+    assert (saved.through_batch, saved.behind, saved.counted) == (1, (), True)
+    assert (state.run.batches, state.run.events_landed) == (1, 3)
     counts = pipeline.metrics_indices.documents["event_metrics"].values()
-    assert sum(count["events"] for count in counts if count["granularity"] == "day") == 4
+    assert sum(count["events"] for count in counts if count["granularity"] == "day") == 3
     assert reported(tmp_path) == [batch.to_json()]
+    # What was in no micro-batch yet is for the next run.
     report = process(pipeline.context())
-    assert (report.batches, report.profiles_updated, report.profiles_indexed) == (0, 0, 0)
+    assert (report.batches, report.profiles_updated, report.profiles_indexed) == (1, 1, 1)
 
 
 def test_flushed_buckets_are_counted_when_the_stream_ends(pipeline: Pipeline) -> None:
@@ -436,22 +466,175 @@ def test_a_stream_follows_until_it_is_told_to_stop(pipeline: Pipeline) -> None:
     pipeline.assert_index_equals_lake()
 
 
-def test_a_stream_that_is_stopped_at_once_still_does_the_backlog(pipeline: Pipeline) -> None:
+def test_a_stream_that_is_stopped_in_its_backlog_ends_in_order(pipeline: Pipeline) -> None:
+    land(pipeline, 0, 1, 2)
+    stop = threading.Event()
+    context: Any = pipeline.context(BATCH_EVENTS="1")
+    run = context.spark.run
+
+    def stop_during(rdd: Any, step: str, tasks: int) -> list[Any]:
+        if step == "micro-batch 2":
+            stop.set()
+        return list(run(rdd, step, tasks))
+
+    context.spark.run = stop_during
+    calls: list[str] = []
+    report = follow(
+        context,
+        holds_lease=lambda: True,
+        stop=stop,
+        on_ready=lambda: calls.append("ready"),
+        on_batch=lambda _: calls.append("batch"),
+    )
+    # What has landed is in the profiles, and the next run does the rest.
+    assert (report.batches, report.events, calls) == (2, 2, [])
+    pipeline.assert_index_equals_lake()
+    assert process(pipeline.context()).events == 3
+
+
+def test_a_stream_that_is_stopped_before_it_begins_starts_nothing(pipeline: Pipeline) -> None:
     land(pipeline, 0, 1)
     stop = threading.Event()
     stop.set()
     context: Any = pipeline.context()
-    batches: list[MicroBatch] = []
     report = follow(
         context,
         holds_lease=lambda: True,
         stop=stop,
         on_ready=lambda: None,
-        on_batch=batches.append,
+        on_batch=lambda _: None,
     )
-    assert (report.events, batches) == (2, [])
-    # Spark is started for a stream also when there is no backlog, and it stays.
-    assert not context.spark.stopped
+    assert (report.batches, report.events) == (0, 0)
+    assert not context.spark.started
+
+
+def keep_producing(pipeline: Pipeline) -> None:
+    """Let an event come whenever somebody looks at the topic."""
+    numbers = count()
+    pipeline.topics.on_look = lambda: land(pipeline, 0, 1, user_session=f"n{next(numbers)}")
+
+
+def test_a_run_ends_while_events_keep_coming(pipeline: Pipeline) -> None:
+    land(pipeline, 0, 1, 2, 3)
+    keep_producing(pipeline)
+    report = process(pipeline.context())
+    # What came after the one look at the topic is for the next run.
+    assert (report.batches, report.events_landed, report.events) == (1, 4, 4)
+    pipeline.assert_index_equals_lake()
+    assert process(pipeline.context()).batches == 1
+
+
+def test_a_stream_follows_and_ends_while_events_keep_coming(pipeline: Pipeline) -> None:
+    land(pipeline, 0, 1, 2, 3)
+    keep_producing(pipeline)
+    stop = threading.Event()
+    calls: list[str] = []
+
+    def on_batch(batch: MicroBatch) -> None:
+        calls.append(f"batch {batch.batch}")
+        if batch.batch == 3:
+            stop.set()
+
+    report = follow(
+        pipeline.context(STREAM_INTERVAL="0.001"),
+        holds_lease=lambda: True,
+        stop=stop,
+        on_ready=lambda: calls.append("ready"),
+        on_batch=on_batch,
+    )
+    assert calls == ["ready", "batch 2", "batch 3"]
+    assert (report.batches, report.index_error) == (3, None)
+    assert report.events == report.events_landed
+    pipeline.assert_index_equals_lake()
+
+
+def test_a_stream_outlives_a_restart_of_kafka(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(patience, "PAUSE_S", 0.001)
+    land(pipeline, 0)
+    stop = threading.Event()
+    context: Any = pipeline.context(STREAM_INTERVAL="0.001")
+    run = context.spark.run
+    failures = iter(range(3))
+
+    def run_without_kafka(rdd: Any, step: str, tasks: int) -> list[Any]:
+        # Tasks fail, too, and the batch that they were to land is planned by then.
+        if step == "micro-batch 2" and next(failures, None) is not None:
+            raise BrokerUnavailableError("Kafka sent nothing for 15 s.\nRun `make status`.")
+        return list(run(rdd, step, tasks))
+
+    context.spark.run = run_without_kafka
+    report = follow(
+        context,
+        holds_lease=lambda: True,
+        stop=stop,
+        on_ready=lambda: land(pipeline, 1),
+        on_batch=lambda _: stop.set(),
+    )
+    assert (report.batches, report.events) == (2, 2)
+    waits = [record.getMessage() for record in caplog.records if record.name.endswith("patience")]
+    assert waits == [
+        "Kafka sent nothing for 15 s. The stream waits for it, 120 s at the most",
+        "the stream goes on, after 0 s",
+    ]
+    pipeline.assert_index_equals_lake()
+
+
+def test_ctrl_c_ends_a_stream_in_order_while_kafka_is_away(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "PAUSE_S", 0.001)
+    stop = threading.Event()
+
+    def on_batch(_: MicroBatch) -> None:
+        pipeline.topics.unavailable = True
+        threading.Timer(0.05, stop.set).start()
+
+    report = follow(
+        pipeline.context(STREAM_INTERVAL="0.001"),
+        holds_lease=lambda: True,
+        stop=stop,
+        on_ready=lambda: land(pipeline, *range(BUCKETS)),
+        on_batch=on_batch,
+    )
+    assert (report.batches, report.events) == (1, BUCKETS)
+    pipeline.assert_index_equals_lake()
+
+
+def test_an_index_that_goes_away_before_its_refresh_does_not_end_a_stream(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = pipeline.context()
+    state = start(context)
+
+    def refresh(_: object) -> None:
+        raise IndexUnavailableError("Elasticsearch does not answer.\nRun `make status`.")
+
+    land(pipeline, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.index, "refresh", refresh)
+        state, batch = step_once(context, state)
+    assert batch.error == "Elasticsearch does not answer.\nRun `make status`."
+    land(pipeline, 0, user_session="s2")
+    state, batch = step_once(context, state)
+    assert batch.error is None
+    pipeline.assert_index_equals_lake()
+
+
+def test_a_stream_reports_gaps_at_its_end(pipeline: Pipeline) -> None:
+    land(pipeline, 0, 1)
+    pipeline.topics.remove(before=1)
+    stop = threading.Event()
+    report = follow(
+        pipeline.context(STREAM_INTERVAL="0.001"),
+        holds_lease=lambda: True,
+        stop=stop,
+        on_ready=stop.set,
+        on_batch=lambda _: None,
+    )
+    assert [(gap["first_offset"], gap["last_offset"]) for gap in report.gaps] == [(0, 0)]
 
 
 def test_a_stream_that_lost_its_lease_stops(pipeline: Pipeline) -> None:

@@ -7,6 +7,9 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from elastic_transport import TlsError
+from elasticsearch import ConnectionError as NoAnswerError
+from elasticsearch import ConnectionTimeout, TransportError
 
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.search.client import ElasticsearchConfig, connect, translate_errors
@@ -23,6 +26,15 @@ def test_an_unreachable_elasticsearch_is_reported_with_the_next_action() -> None
     )
     with pytest.raises(IndexUnavailableError, match=expected), translate_errors(UNREACHABLE.url):
         connect(UNREACHABLE).info()
+
+
+@pytest.mark.parametrize("error", [NoAnswerError, ConnectionTimeout, TlsError])
+def test_no_answer_after_all_retries_is_reported_whatever_its_kind(
+    error: type[TransportError],
+) -> None:
+    expected = "Elasticsearch does not answer"
+    with pytest.raises(IndexUnavailableError, match=expected), translate_errors(UNREACHABLE.url):
+        raise error("no answer")
 
 
 def test_a_refusal_is_reported() -> None:

@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -25,7 +25,7 @@ from customer_profiles.ingestion.pipeline import ingest
 from customer_profiles.ingestion.report import IngestReport
 from customer_profiles.ingestion.settings import Settings
 from customer_profiles.ingestion.simulate import SOURCE, SimulationProgress, simulate
-from customer_profiles.ingestion.sources import Source, acquire_source
+from customer_profiles.ingestion.sources import acquire_source
 from customer_profiles.kafka.admin import ensure_topics
 from customer_profiles.kafka.producer import create_publisher
 
@@ -74,7 +74,7 @@ def run_ingest(file: str, settings: Settings, console: Console) -> int:
         csv_input, source, settings.kafka_bootstrap_servers, settings.reingest, console
     )
     if settings.reingest:
-        source = Source(source.name, None)
+        source = replace(source, progress=None)
     options = Options(
         settings.max_rejected_share,
         settings.keep_duplicates,

@@ -100,6 +100,7 @@ def _progress(source: Source, batch: Batch, totals: Counter[str], now: datetime)
         end=batch.block.end,
         digest=batch.block.digest,
         updated_at=now.isoformat(timespec="seconds"),
+        topic_id=source.topic_id,
         **totals,
     )
 

@@ -27,6 +27,10 @@ class Progress:
     duplicates: int
     updated_at: str
     """ISO 8601, UTC."""
+    topic_id: str | None = None
+    """Kafka's id of the topic `raw_events` that has the events; None in records of old versions.
+
+    `kafka.source_records.NO_TOPIC` says that they are not all there any more."""
 
     def to_json(self) -> str:
         """Encode the record as the value of a message."""

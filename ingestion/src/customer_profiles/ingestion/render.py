@@ -37,6 +37,12 @@ def print_source(
     if progress:
         again = "; sending all of them again" if reingest else ""
         _print(console, f"{progress.read:,} rows are in since {progress.updated_at}{again}")
+    elif source.lost:
+        _print(
+            console,
+            f"{source.lost.read:,} rows were sent before, and their events are not all in "
+            "raw_events any more; sending all of them again",
+        )
     elif source.name != csv_input.name:
         _print(
             console,

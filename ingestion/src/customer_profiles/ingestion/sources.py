@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from customer_profiles.contracts import RAW_EVENTS
 from customer_profiles.ingestion.blocks import prefix_digests
 from customer_profiles.ingestion.inputs import CsvInput
 from customer_profiles.ingestion.progress import Progress, new_source_name, read_progress
+from customer_profiles.kafka.admin import end_offsets, topic_id
 from customer_profiles.kafka.config import KafkaConfig
 from customer_profiles.kafka.producer import create_publisher
+from customer_profiles.kafka.source_records import NO_TOPIC
 
 if TYPE_CHECKING:
     from customer_profiles.kafka.producer import Publisher
+
+
+@dataclass(frozen=True, slots=True)
+class SentTo:
+    """The topic `raw_events` as it is now."""
+
+    topic_id: str | None
+    offsets: int | None
+    """The sum of the end offsets of all partitions; None where no record needs it."""
+
+    def has(self, record: Progress) -> bool:
+        """Tell whether the events that a record counts were sent to this topic.
+
+        The topic may have been deleted and made anew, and messages may have been removed from it
+        before they were read, which processing notes in the record.
+        """
+        if record.topic_id is None:
+            # Old versions did not note the topic. One with fewer offsets is certainly another one.
+            return self.offsets is None or self.offsets >= record.accepted
+        return record.topic_id != NO_TOPIC and self.topic_id in (None, record.topic_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +45,37 @@ class Source:
 
     name: str
     progress: Progress | None
+    topic_id: str | None = None
+    """Kafka's id of the topic that the events go to."""
+    lost: Progress | None = None
+    """The record of a source whose events are not all in the topic any more."""
 
 
-def identify_source(csv_input: CsvInput, records: Mapping[str, Progress]) -> Source:
+def current_topic(config: KafkaConfig, records: Iterable[Progress]) -> SentTo:
+    """Return the topic `raw_events` as it is now.
+
+    Args:
+        config: where Kafka is.
+        records: the progress records that are to be compared with the topic.
+
+    Raises:
+        PipelineError: Kafka does not answer, or there is no such topic.
+    """
+    offsets = None
+    if any(record.topic_id is None for record in records):
+        offsets = sum(end_offsets(config, RAW_EVENTS).values())
+    return SentTo(topic_id(config), offsets)
+
+
+def identify_source(
+    csv_input: CsvInput, records: Mapping[str, Progress], topic: SentTo | None = None
+) -> Source:
     """Recognise a source by the longest prefix of the input that a progress record covers.
 
     Args:
         csv_input: the input; stays readable from its beginning.
         records: the newest progress record of every source, by name.
+        topic: the topic that the records have to refer to; None if that does not matter.
 
     Returns:
         The source that the prefix belongs to, else a new source named after the input.
@@ -46,9 +92,12 @@ def identify_source(csv_input: CsvInput, records: Mapping[str, Progress]) -> Sou
         record = by_digest.get(digest)
         if record and record.end == end:
             longest = record
+    topic_id = topic.topic_id if topic else None
+    if longest and topic and not topic.has(longest):
+        return Source(longest.source, None, topic_id, lost=longest)
     if longest:
-        return Source(longest.source, longest)
-    return Source(new_source_name(csv_input.name, records), None)
+        return Source(longest.source, longest, topic_id)
+    return Source(new_source_name(csv_input.name, records), None, topic_id)
 
 
 def acquire_source(
@@ -68,13 +117,15 @@ def acquire_source(
     Raises:
         PipelineError: the input cannot be read, or Kafka does not answer.
     """
-    source = identify_source(csv_input, read_progress(config))
+    records = read_progress(config)
+    topic = current_topic(config, records.values())
+    source = identify_source(csv_input, records, topic)
     while True:
         publisher = create_publisher(client, config, source.name)
         # Identify the source once more. The run that was just fenced may have committed in between,
         # another input may have claimed the name, and open transactions may have hidden records.
         records = read_progress(config, wait_for_open_transactions=True, on_wait=on_wait)
-        current = identify_source(csv_input, records)
+        current = identify_source(csv_input, records, topic)
         if current.name == source.name:
             return current, publisher
         publisher.close()

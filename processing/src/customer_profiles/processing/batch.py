@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import logging
+import threading
+from dataclasses import dataclass
 
+from customer_profiles.kafka.admin import TopicState
+from customer_profiles.kafka.errors import OffsetOutOfRangeError
+from customer_profiles.lake.batch_log import LandedBatch
 from customer_profiles.processing.report import RunReport
 from customer_profiles.processing.stages.build_profiles import build_profiles
 from customer_profiles.processing.stages.count_events import count_events
+from customer_profiles.processing.stages.gaps import settle_gaps
 from customer_profiles.processing.stages.index import publish_index
 from customer_profiles.processing.stages.land import land_batch
 from customer_profiles.processing.stages.plan import load_state, plan_batch, plan_profiles
 from customer_profiles.processing.stages.publish import publish_report, publish_run
+from customer_profiles.processing.stages.topic import look_at_topic, plan_start
 from customer_profiles.processing.state import Context, RunState
 
 logger = logging.getLogger(__name__)
 
 
-def process(context: Context, *, rebuild: bool = False) -> RunReport:
+def process(
+    context: Context,
+    *,
+    rebuild: bool = False,
+    accept_new_topic: bool = False,
+    accept_gaps: bool = False,
+) -> RunReport:
     """Land what is new, then bring profiles and index up to it.
 
     Args:
         context: the clients of the run.
         rebuild: compute all profiles again, into a new index that is then promoted.
+        accept_new_topic: go on with a topic that is not the one that the lake was filled from.
+        accept_gaps: close all gaps that nobody can or will fill.
 
     Returns:
         What was done. `index_error` says why the index could not be brought up to the lake.
@@ -31,7 +46,7 @@ def process(context: Context, *, rebuild: bool = False) -> RunReport:
             done stays, and the next run goes on from there.
     """
     state = load_state(context, rebuild=rebuild)
-    state = land_all(context, state)
+    state = land_all(context, state, accept_new_topic=accept_new_topic, accept_gaps=accept_gaps)
     state = update_profiles(context, state, rebuild=rebuild, stop_spark=True)
     report = publish_report(context, state)
     if state.changed:
@@ -45,17 +60,72 @@ def process(context: Context, *, rebuild: bool = False) -> RunReport:
     return report
 
 
-def land_all(context: Context, state: RunState) -> RunState:
-    """Land micro-batches until the topic holds nothing new."""
-    while (planned := plan_batch(context)) is not None:
-        state, landed = land_batch(context, state, planned)
+def land_all(
+    context: Context,
+    state: RunState,
+    *,
+    stop: threading.Event | None = None,
+    accept_new_topic: bool = False,
+    accept_gaps: bool = False,
+) -> RunState:
+    """Land everything that is in the topic now, in as few micro-batches as possible.
+
+    What is produced meanwhile belongs to the next run. Otherwise a run would not end, nor come to
+    its profiles, while events keep coming.
+
+    Args:
+        context: the clients of the run.
+        state: what has landed before.
+        stop: ends the landing after the current micro-batch.
+        accept_new_topic: as for `process`.
+        accept_gaps: as for `process`.
+    """
+    horizon = look_at_topic(context, accept_new=accept_new_topic, with_sources=True)
+    if horizon.is_new:
+        # A batch of the old topic may be planned. What an earlier run wrote of it is kept.
+        if context.batch_log.uncommitted() is not None:
+            landed = land_next(context, state, horizon.topic)
+            state = landed.state if landed else state
+        plan_start(context, horizon.topic)
+    is_complete = False
+    while not (is_complete or (stop is not None and stop.is_set())):
+        landed = land_next(context, state, horizon.topic)
+        if landed is None:
+            is_complete = True
+            continue
+        state = landed.state
         logger.info(
             "landed %s events in micro-batch %d",
-            f"{landed.events:,}",
-            planned.batch.number,
-            extra={"event": "batch_landed", "batch": planned.batch.number},
+            f"{landed.batch.events:,}",
+            landed.number,
+            extra={"event": "batch_landed", "batch": landed.number},
         )
-    return state
+    return settle_gaps(context, state, horizon, complete=is_complete, accept=accept_gaps)
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """A micro-batch that is in the lake."""
+
+    state: RunState
+    number: int
+    batch: LandedBatch
+
+
+def land_next(context: Context, state: RunState, topic: TopicState) -> Landed | None:
+    """Land one micro-batch; return None when the topic holds nothing new up to `topic`."""
+    planned = plan_batch(context, topic)
+    if planned is None:
+        return None
+    try:
+        state, landed = land_batch(context, state, planned)
+    except OffsetOutOfRangeError:
+        # Messages were removed after the look at the topic. The batch lands what is left of it.
+        planned = plan_batch(context, look_at_topic(context).topic)
+        if planned is None:
+            raise
+        state, landed = land_batch(context, state, planned)
+    return Landed(state, planned.batch.number, landed)
 
 
 def update_profiles(

@@ -7,18 +7,27 @@ import logging
 import signal
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyspark.errors import PySparkException
 
 from customer_profiles.common.errors import PipelineError
+from customer_profiles.common.outage import Outage
 from customer_profiles.common.progress import ProgressDisplay
 from customer_profiles.lake.lease import hold_lease
 from customer_profiles.lake.s3 import S3Config, S3ObjectStore
 from customer_profiles.processing.batch import process
-from customer_profiles.processing.render import micro_batch_line, print_run, summary
+from customer_profiles.processing.render import (
+    gap_lines,
+    micro_batch_line,
+    print_gaps,
+    print_run,
+    summary,
+)
 from customer_profiles.processing.report import MicroBatch, RunReport
 from customer_profiles.processing.settings import Settings
 from customer_profiles.processing.spark.cluster import Progress
@@ -48,8 +57,13 @@ def run_command(
     try:
         if arguments.command == "stream":
             return stream(settings, console, jvm)
-        rebuild = arguments.command == "rebuild"
-        return update(settings, console, jvm, brief=arguments.brief, rebuild=rebuild)
+        schedule = partial(
+            process,
+            rebuild=arguments.command == "rebuild",
+            accept_new_topic=getattr(arguments, "new_topic", False),
+            accept_gaps=getattr(arguments, "accept_gaps", False),
+        )
+        return update(settings, console, jvm, schedule, brief=arguments.brief)
     except PySparkException as error:
         raise PipelineError(
             f"Spark gave up: {error}\nRun `make status`, then `make process` again."
@@ -57,9 +71,14 @@ def run_command(
 
 
 def update(
-    settings: Settings, console: Console, jvm: DriverJvm, *, brief: bool, rebuild: bool
+    settings: Settings,
+    console: Console,
+    jvm: DriverJvm,
+    schedule: Callable[[Context], RunReport],
+    *,
+    brief: bool,
 ) -> int:
-    """Bring everything up to the topic, or compute all of it again."""
+    """Bring everything up to the topic, or compute all of it again, as the schedule does."""
     segments = read_segments(settings.segments or DEFAULT_SEGMENTS)
     store = S3ObjectStore(S3Config.from_settings(settings))
     with (
@@ -68,8 +87,8 @@ def update(
     ):
         store.ensure_bucket()
         context = Context.open(settings, segments, store, spark)
-        report = process(context, rebuild=rebuild)
-    written = report.write(settings.reports)
+        report = schedule(context)
+    written = _write(report, settings)
     logger.debug("run finished", extra={"event": "run_finished", "report": str(written)})
     did_work = report.batches or report.profiles_updated or report.profiles_indexed
     if not (did_work or report.failed_buckets):
@@ -81,6 +100,7 @@ def update(
         if not brief:
             console.print(summary(report))
         console.print(f"Report: {written}", markup=False)
+    print_gaps(report.gaps, console)
     if report.outdated_segments:
         console.print(
             f"[yellow]{report.outdated_segments:,} customers have the segment of another version "
@@ -95,12 +115,12 @@ def stream(settings: Settings, console: Console, jvm: DriverJvm) -> int:
     stop = threading.Event()
     following = threading.Event()
     display = _StreamDisplay(console)
+    # From the start on Ctrl-C ends the stream in order: the backlog may take long.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, partial(_stop_stream, stop))
 
     def on_ready() -> None:
         following.set()
-        # Until now Ctrl-C ended the command. From here on it ends the stream in order.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, partial(_stop_stream, stop))
         logger.info(
             "following raw_events every %g s; Ctrl-C ends it after the batch at hand",
             settings.stream_interval_s,
@@ -123,13 +143,14 @@ def stream(settings: Settings, console: Console, jvm: DriverJvm) -> int:
             on_ready=on_ready,
             on_batch=display.show,
         )
-    report.write(settings.reports)
+    _write(report, settings)
     console.print(
         f"Ended. {report.events_landed:,} events in {report.batches:,} micro-batches; "
         f"{report.customers:,} profiles are up to date. Reports: "
         f"{settings.reports}/stream-latest.json, process-latest.json",
         markup=False,
     )
+    print_gaps(report.gaps, console)
     return check_report(report)
 
 
@@ -140,16 +161,20 @@ class _StreamDisplay:
         self._console = console
         self._batches = self._events = 0
         self._last = time.monotonic()
+        self._outage = Outage(logger, "index_behind")
 
     def show(self, batch: MicroBatch) -> None:
         self._batches += 1
         self._events += batch.events
         if batch.error:
-            logger.warning(
-                "index behind: %s",
-                batch.error.splitlines()[0],
-                extra={"event": "index_behind", "batch": batch.batch},
+            cause = batch.error.splitlines()[0]
+            self._outage.fails(
+                "index behind: %s The lake goes on, and the index catches up",
+                cause if cause.endswith(".") else f"{cause}.",
+                batch=batch.batch,
             )
+        else:
+            self._outage.works("the index takes profiles again", batch=batch.batch)
         if self._console.is_terminal:
             self._console.print(micro_batch_line(batch), markup=False)
         elif time.monotonic() - self._last > LOG_EVERY_S:
@@ -178,6 +203,17 @@ def _stop_stream(stop: threading.Event, *_: object) -> None:
     )
 
 
+def _write(report: RunReport, settings: Settings) -> Path:
+    """Leave the report, and the open gaps for `make status`; return the report's path."""
+    note = settings.reports / "gaps.txt"
+    if lines := gap_lines(report.gaps):
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text("\n".join(lines) + "\n")
+    else:
+        note.unlink(missing_ok=True)
+    return report.write(settings.reports)
+
+
 def check_report(report: RunReport) -> int:
     """Return the exit code of a run that did all of its work.
 
@@ -193,8 +229,8 @@ def check_report(report: RunReport) -> int:
         raise PipelineError(
             f"The newest profiles of {buckets} could not be built:\n"
             f"{reasons}\n"
-            "Their events are safe in the lake, their profiles are as before, and all other "
-            "buckets are up to date.\n`make process` tries them again."
+            "Their profiles are as before, and all other buckets are up to date.\n"
+            "`make process` tries them again."
         )
     if report.index_error:
         raise PipelineError(report.index_error)

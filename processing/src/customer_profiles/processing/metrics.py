@@ -19,15 +19,18 @@ from typing import Any
 import polars as pl
 
 from customer_profiles.common.errors import PipelineError
+from customer_profiles.common.outage import Outage
 from customer_profiles.contracts import DEAD_LETTERS, DeadLetter
 from customer_profiles.kafka.admin import watermarks
 from customer_profiles.kafka.config import KafkaConfig
 from customer_profiles.kafka.reader import OffsetRange, read_range
-from customer_profiles.lake.layout import REJECTED_ROWS as REJECTED_ROWS_STATE
+from customer_profiles.lake.diagnosis import UNREADABLE
+from customer_profiles.lake.errors import DamagedObjectError
 from customer_profiles.lake.layout import SENT_COUNTS, event_counts_name
 from customer_profiles.lake.object_store import ObjectStore
 from customer_profiles.lake.parquet import to_parquet
 from customer_profiles.processing.background import Background
+from customer_profiles.processing.rejected_counts import RejectedCounts
 from customer_profiles.profiles.event_counts import (
     DIMENSIONS,
     METRIC_SCHEMA,
@@ -62,9 +65,14 @@ class DashboardMetrics:
         self._store = store
         self._indices = MetricsIndices(search)
         self._kafka = kafka
+        self.damaged: dict[int, str] = {}
+        """Buckets whose event counts in the lake are damaged, and how."""
         self._buckets: dict[int, _BucketCounts] = {}
         self._preparation: Background[None] | None = None
         self._ready = False
+        self._outages = {
+            step: Outage(logger, "dashboards_behind") for step in ("update", "record_run")
+        }
 
     def prepare_in_background(self) -> None:
         """Create missing indices and count rejected rows beside the main thread."""
@@ -77,7 +85,7 @@ class DashboardMetrics:
             buckets: all buckets of the lake.
             changed: the buckets that were written since the last call.
         """
-        with self._log_failures():
+        with self._log_failures("update"):
             self._wait_until_ready()
             self._update_event_counts(buckets, changed)
             self._update_rejected_rows()
@@ -91,7 +99,7 @@ class DashboardMetrics:
             kind: process, rebuild or stream.
             numbers: the fields of `pipeline_runs`; other names and None are left out.
         """
-        with self._log_failures():
+        with self._log_failures("record_run"):
             self._wait_until_ready()
             time = datetime.now(UTC).isoformat(timespec="milliseconds")
             fields = {
@@ -104,14 +112,13 @@ class DashboardMetrics:
             self._indices.index_documents(PIPELINE_RUNS, [(document_id, document)])
 
     @contextmanager
-    def _log_failures(self) -> Iterator[None]:
+    def _log_failures(self, step: str) -> Iterator[None]:
+        outage = self._outages[step]
         try:
             yield
+            outage.works("the dashboards catch up")
         except PipelineError as error:
-            cause = str(error).splitlines()[0]
-            logger.warning(
-                "The dashboards are behind: %s", cause, extra={"event": "dashboards_behind"}
-            )
+            outage.fails("The dashboards are behind: %s", str(error).splitlines()[0])
 
     def _prepare(self) -> None:
         self._indices.ensure()
@@ -132,16 +139,14 @@ class DashboardMetrics:
 
     def _update_rejected_rows(self) -> None:
         """Count the dead letters that are new in the topic."""
-        state = self._store.get_json(REJECTED_ROWS_STATE) or {"next_offsets": {}, "counts": []}
-        offsets = dict(state["next_offsets"])
-        counts = Counter({tuple(key): count for *key, count in state["counts"]})
-        before = dict(counts)
+        state = RejectedCounts.load(self._store)
+        offsets, counts = dict(state.next_offsets), Counter(state.counts)
         for partition, (first, end) in watermarks(self._kafka, DEAD_LETTERS).items():
             start = max(first, offsets.get(str(partition), 0))
             if start < end:
                 counts.update(self._count_dead_letters(OffsetRange(partition, start, end)))
             offsets[str(partition)] = end
-        changed = {key: count for key, count in counts.items() if before.get(key) != count}
+        changed = {key: count for key, count in counts.items() if state.counts.get(key) != count}
         self._indices.index_documents(
             REJECTED_ROWS,
             [
@@ -149,11 +154,10 @@ class DashboardMetrics:
                 for key, count in changed.items()
             ],
         )
-        if changed or offsets != state["next_offsets"]:
+        if changed or offsets != state.next_offsets:
             # Written after the documents: a run that stops in between counts the same rows again,
             # into the same documents.
-            rows = [[*key, count] for key, count in sorted(counts.items())]
-            self._store.put_json(REJECTED_ROWS_STATE, {"next_offsets": offsets, "counts": rows})
+            RejectedCounts(offsets, dict(counts)).save(self._store)
 
     def _count_dead_letters(self, offset_range: OffsetRange) -> Counter[tuple[str, str, str]]:
         """Count dead letters by day, source and reason."""
@@ -177,7 +181,11 @@ class DashboardMetrics:
             self._buckets.pop(bucket, None)
         for bucket in buckets:
             if bucket not in self._buckets:
-                stored = self._store.get(event_counts_name(bucket))
+                try:
+                    stored = self._store.get(event_counts_name(bucket))
+                except DamagedObjectError as error:
+                    self.damaged[bucket] = str(error).splitlines()[0]
+                    raise
                 # A version before event counts made the profiles of a bucket that has none.
                 # The next rebuild counts its events.
                 if stored is not None:
@@ -198,14 +206,19 @@ class DashboardMetrics:
             self._store.put(SENT_COUNTS, to_parquet(counts, {"index": uuid}))
 
     def _sent_counts(self, uuid: str) -> pl.DataFrame:
-        """Return what the index has; nothing where it was made anew."""
-        stored = self._store.get(SENT_COUNTS)
-        if stored is not None:
-            metadata = pl.read_parquet_metadata(io.BytesIO(stored.data))
-            if metadata.get("index") == uuid:
-                # Older versions stored narrower sums.
-                return pl.read_parquet(io.BytesIO(stored.data)).cast(pl.Schema(METRIC_SCHEMA))
-        return pl.DataFrame(schema=METRIC_SCHEMA)
+        """Return what the index has; nothing where it was made anew, or where nobody knows it."""
+        nothing = pl.DataFrame(schema=METRIC_SCHEMA)
+        try:
+            stored = self._store.get(SENT_COUNTS)
+            if stored is None:
+                return nothing
+            if pl.read_parquet_metadata(io.BytesIO(stored.data)).get("index") != uuid:
+                return nothing
+            # Older versions stored narrower sums.
+            return pl.read_parquet(io.BytesIO(stored.data)).cast(pl.Schema(METRIC_SCHEMA))
+        except (*UNREADABLE, DamagedObjectError):
+            # All counts are sent again.
+            return nothing
 
 
 class _BucketCounts:

@@ -10,10 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from customer_profiles.common.errors import PipelineError
+from customer_profiles.lake.gaps import open_gaps, read_gaps
 from customer_profiles.lake.profiles import find_profile
 from customer_profiles.lake.s3 import S3ObjectStore
 from customer_profiles.processing.render import (
     print_best_customers,
+    print_gaps,
     print_next_steps,
     summary,
 )
@@ -35,13 +37,18 @@ BEST_CUSTOMERS = 3
 
 
 def run_query(arguments: argparse.Namespace, settings: Settings, console: Console) -> int:
-    """Run `profile`, `summary`, `setup` or `restore-index`; return the exit code.
+    """Run a command that needs no Spark; return the exit code.
 
     Raises:
         PipelineError: a server does not answer; the message names the next action.
     """
     if arguments.command == "profile":
         return show_profile(settings, arguments.user_id, arguments.origin)
+    if arguments.command in ("verify", "repair"):
+        # Only these two read everything.
+        from customer_profiles.processing.integrity.commands import run_integrity  # noqa: PLC0415
+
+        return run_integrity(arguments, settings, console)
     commands = {"summary": show_summary, "setup": set_up, "restore-index": restore_index}
     return commands[arguments.command](settings, console)
 
@@ -83,11 +90,13 @@ def show_summary(settings: Settings, console: Console) -> int:
     """Print all profiles at a glance, the best customers and where to look next."""
     tasks = TaskConfig.from_settings(settings)
     report = RunReport()
-    state = ProfilesState.load(S3ObjectStore(tasks.lake))
+    store = S3ObjectStore(tasks.lake)
+    state = ProfilesState.load(store)
     report.add_totals(
         state.totals.values(), read_segments(settings.segments or DEFAULT_SEGMENTS).version
     )
     console.print(summary(report))
+    print_gaps([gap.to_json() for gap in open_gaps(read_gaps(store))], console)
     best = ProfileIndex(tasks.search).top_by_revenue(BEST_CUSTOMERS)
     print_best_customers(best, console)
     print_next_steps(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from customer_profiles.lake.gaps import Gap, describe_offsets
 from customer_profiles.processing.report import MicroBatch, RunReport
 
 if TYPE_CHECKING:
@@ -28,6 +29,39 @@ def print_run(report: RunReport, console: Console) -> None:
             f"[yellow]{report.invalid_messages:,} messages do not keep the contract; "
             "they are in raw_events_dead_letter[/]"
         )
+
+
+def print_gaps(gaps: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """Print what was removed from the topic before it reached the lake, and what to do.
+
+    Args:
+        gaps: open gaps, as in the report.
+        console: where to print.
+    """
+    for line in gap_lines(gaps):
+        console.print(line, markup=False, style="yellow")
+
+
+def gap_lines(gaps: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Describe open gaps, as in the report, in lines; no gaps give no lines."""
+    if not gaps:
+        return []
+    lines = ["Some messages of raw_events were removed before they were read:"]
+    missing: dict[str, int] = {}
+    for gap in gaps:
+        offsets = describe_offsets(Gap.from_json(gap))
+        lines.append(f"  {offsets} of partition {gap['partition']}, found {gap['found_at']}")
+        for source in gap["sources"] or ():
+            missing[source["source"]] = source["missing"]
+    for name, rows in sorted(missing.items()):
+        lines.append(f"  {_printable(name)}: {rows:,} of its rows are not in the lake")
+    if any(gap["sources"] is None for gap in gaps):
+        action = "The next run of `make process` says which sources they came from."
+    elif missing:
+        action = "`make ingest` of these sources sends them again; then run `make process`."
+    else:
+        action = "No ingested source lacks rows, so another program has sent these messages."
+    return [*lines, action, "`make process ACCEPT_GAPS=1` gives up what is missing."]
 
 
 def micro_batch_line(batch: MicroBatch) -> str:
@@ -103,3 +137,8 @@ def summary(report: RunReport) -> Table:
     average = Decimal(report.average_customer_value)
     table.add_row("  average per customer", f"{average:,}")
     return table
+
+
+def _printable(text: str) -> str:
+    """Return foreign text without characters that a terminal would obey."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

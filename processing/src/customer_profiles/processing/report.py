@@ -33,6 +33,10 @@ class RunReport:
     """Buckets whose newest profiles could not be built, and why; the next run tries them again."""
     files_compacted: int = 0
     """Small event files that became larger ones."""
+    mended: list[str] = field(default_factory=list)
+    """What was lost or damaged in the lake, and was made anew from its events."""
+    gaps: list[dict[str, Any]] = field(default_factory=list)
+    """What was removed from the topic before it reached the lake, and is still missing."""
     events: int = 0
     """Events in profiles. An event that was sent twice counts once."""
     customers: int = 0

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from customer_profiles.lake.batch_log import BatchLog
+from customer_profiles.lake.gaps import Gap
 from customer_profiles.lake.layout import STATE
+from customer_profiles.lake.manifest import Manifest
 from customer_profiles.lake.object_store import ObjectStore
 from customer_profiles.lake.s3 import S3ObjectStore
 from customer_profiles.processing.metrics import DashboardMetrics
@@ -17,6 +19,7 @@ from customer_profiles.processing.spark.session import SparkSession
 from customer_profiles.processing.tasks.config import TaskConfig
 from customer_profiles.processing.tasks.profile import BucketResult
 from customer_profiles.profiles.segments import Segments
+from customer_profiles.profiles.totals import check_totals
 from customer_profiles.search.profile_index import IndexRef, ProfileIndex
 
 
@@ -74,19 +77,28 @@ class ProfilesState:
 
     @classmethod
     def load(cls, store: ObjectStore) -> Self:
-        """Read the state from the lake; a lake without one is at its beginning."""
-        content = store.get_json(STATE)
-        if content is None:
-            return cls()
+        """Read the state from the lake; a lake without one is at its beginning.
+
+        Raises:
+            DamagedObjectError: the object is not what was written.
+        """
+        return store.get_record(STATE, cls.from_json) or cls()
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Read the object's content."""
+        totals = content["buckets"]
+        for part in totals.values():
+            check_totals(part)
         return cls(
-            through_batch=content["through_batch"],
+            through_batch=int(content["through_batch"]),
             index=content["index"],
-            behind=tuple(content["behind"]),
-            totals=content["buckets"],
+            behind=tuple(map(int, content["behind"])),
+            totals=totals,
             segments=content.get("segments"),
-            counted=content.get("charted", True),
-            format=content.get("format", 1),
-            failed=content.get("failed", {}),
+            counted=bool(content.get("charted", True)),
+            format=int(content.get("format", 1)),
+            failed=dict(content.get("failed", {})),
         )
 
     def save(self, store: ObjectStore) -> None:
@@ -109,6 +121,14 @@ class RunState:
     profiles_updated: int = 0
     profiles_indexed: int = 0
     files_compacted: int = 0
+    manifest: Manifest | None = None
+    """What the lake should hold; None for a lake of version 0.2."""
+    restore: frozenset[int] = frozenset()
+    """Buckets whose profiles or event counts were lost or damaged; they are computed again."""
+    mended: tuple[str, ...] = ()
+    """What was lost or damaged in the lake, and was made anew."""
+    gaps: tuple[Gap, ...] = ()
+    """What was removed from the topic before it reached the lake, and is still missing."""
 
     @property
     def changed(self) -> bool:

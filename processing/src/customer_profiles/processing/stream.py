@@ -12,20 +12,29 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
-from customer_profiles.common.errors import PipelineError
-from customer_profiles.kafka.admin import watermarks
+from customer_profiles.kafka.admin import TopicState, watermarks
+from customer_profiles.kafka.errors import BrokerUnavailableError
 from customer_profiles.lake.batch_log import LandedBatch
-from customer_profiles.processing.batch import land_all, update_profiles
+from customer_profiles.lake.expectation import expected_events
+from customer_profiles.processing.batch import Landed, land_all, land_next, update_profiles
+from customer_profiles.processing.patience import Patience, Retry, check_lease, try_once
 from customer_profiles.processing.report import MicroBatch, RunReport
+from customer_profiles.processing.stages.build_profiles import save_manifest
 from customer_profiles.processing.stages.count_events import count_events
-from customer_profiles.processing.stages.index import find_live_index, index_newest_customers
-from customer_profiles.processing.stages.land import land_batch
-from customer_profiles.processing.stages.plan import load_state, plan_batch
+from customer_profiles.processing.stages.index import (
+    find_live_index,
+    index_newest_customers,
+    refresh,
+)
+from customer_profiles.processing.stages.plan import load_state
 from customer_profiles.processing.stages.publish import publish_report, publish_run
-from customer_profiles.processing.state import Context
+from customer_profiles.processing.stages.topic import look_at_topic
+from customer_profiles.processing.state import Context, RunState
 from customer_profiles.processing.stream_state import (
     CHECKPOINT_INTERVAL_S,
     REPORTED_BATCHES,
@@ -33,6 +42,7 @@ from customer_profiles.processing.stream_state import (
     checkpoint,
     first_error,
     flush_some,
+    look_for_index,
     update_buckets,
     write_batches,
 )
@@ -55,7 +65,8 @@ def follow(
     Args:
         context: the clients of the run.
         holds_lease: tells whether this stream still is the only one.
-        stop: ends the stream after the current micro-batch.
+        stop: ends the stream after the current micro-batch, also one of the backlog. What has
+            landed by then becomes profiles.
         on_ready: called once the backlog is done and the stream follows.
         on_batch: called after every micro-batch.
 
@@ -63,46 +74,57 @@ def follow(
         What was done in all, as `batch.process` returns it.
 
     Raises:
-        PipelineError: another stream took over, a server does not answer, or a step fails.
+        PipelineError: another stream took over, a server stays away, or a step fails.
             Everything that was done stays, and the next run goes on from there.
     """
-    run = land_all(context, load_state(context, holds_lease=True))
-    run = update_profiles(context, run)
-    context.start_spark(run.live_index)
+    retry = Patience(stop, holds_lease)
+    run = load_state(context, holds_lease=True)
+    run = update_profiles(context, land_all(context, run, stop=stop))
     state = StreamState(run, lagging={}, saved_at=time.monotonic())
-    on_ready()
+    if not stop.is_set():
+        context.start_spark(run.live_index)
+        on_ready()
     # Only this wait can be interrupted. Ctrl-C sets `stop`, so no step ends half-way.
     while not stop.is_set():
         began = time.monotonic()
-        state, batch = step(context, state)
+        try:
+            state, batch = step(context, state, retry)
+        except BrokerUnavailableError:
+            if stop.is_set():
+                # Kafka is away, and what has landed needs it no more.
+                break
+            raise
         if batch is not None:
             on_batch(batch)
-        if not holds_lease():
-            raise PipelineError(
-                "Another stream has taken over, or the lake did not answer for long; this one has "
-                "stopped.\nNothing is lost: `make status`, then `make stream` again."
-            )
+        check_lease(holds_lease)
         elapsed = time.monotonic() - began
         stop.wait(max(0.0, context.settings.stream_interval_s - elapsed))
     return publish_report(context, finish(context, state).run)
 
 
-def step(context: Context, state: StreamState) -> tuple[StreamState, MicroBatch | None]:
-    """Land one micro-batch if there is something new, and flush some lagging buckets."""
+def step(
+    context: Context, state: StreamState, retry: Retry = try_once
+) -> tuple[StreamState, MicroBatch | None]:
+    """Land one micro-batch if there is something new, and flush some lagging buckets.
+
+    Args:
+        context: the clients of the run.
+        state: what the steps before have done.
+        retry: calls each part of the step, again if a server was away.
+    """
     began = time.perf_counter()
-    if state.run.live_index is None:
-        state = replace(state, run=find_live_index(context, state.run))
-    planned = plan_batch(context)
+    state = look_for_index(context, state)
+    landed, topic = retry(partial(_land, context, state.run))
     newest: _Newest | None = None
     land_s = 0.0
-    if planned is not None:
-        run, landed = land_batch(context, state.run, planned)
+    if landed is not None:
         land_s = time.perf_counter() - began
-        state, newest = _index_batch(context, replace(state, run=run), planned.batch.number, landed)
+        state = replace(state, run=landed.state)
+        state, newest = retry(partial(_index_batch, context, state, landed))
     visible_at, visible_s = datetime.now(UTC), time.perf_counter() - began
-    state, flush_error = flush_some(context, state)
+    state, flush_error = retry(partial(flush_some, context, state))
     if time.monotonic() - state.saved_at > CHECKPOINT_INTERVAL_S:
-        state = checkpoint(context, state)
+        state = retry(partial(checkpoint, context, state))
     if newest is None:
         return state, None
     seconds = time.perf_counter() - began
@@ -116,7 +138,7 @@ def step(context: Context, state: StreamState) -> tuple[StreamState, MicroBatch 
         customers=newest.customers,
         seconds=round(seconds, 3),
         seconds_by_stage={name: round(value, 3) for name, value in stages.items()},
-        lag_events=_unread_messages(context),
+        lag_events=_unread_messages(context, topic),
         lag_seconds=_lag_seconds(newest.landed, visible_at),
         lagging_buckets=len(state.lagging),
         error=flush_error or newest.error,
@@ -126,13 +148,14 @@ def step(context: Context, state: StreamState) -> tuple[StreamState, MicroBatch 
 
 
 def finish(context: Context, state: StreamState) -> StreamState:
-    """Bring everything up to the last message."""
+    """Bring profiles and index up to the last micro-batch. What is not in one stays for later."""
     run = state.run
     if run.live_index is None:
         run = find_live_index(context, run)
-    run = update_profiles(context, land_all(context, run))
+    manifest = save_manifest(context, run.manifest, state.results, unfinished=state.lagging)
+    run = update_profiles(context, replace(run, manifest=manifest))
     run = count_events(context, run, state.uncounted)
-    state = replace(state, run=run, uncounted=frozenset())
+    state = replace(state, run=run, uncounted=frozenset(), results=())
     write_batches(context, state)
     return state
 
@@ -147,10 +170,15 @@ class _Newest:
     error: str | None = None
 
 
-def _index_batch(
-    context: Context, state: StreamState, number: int, landed: LandedBatch
-) -> tuple[StreamState, _Newest]:
+def _land(context: Context, run: RunState) -> tuple[Landed | None, TopicState]:
+    """Land what the topic has now, at most a micro-batch."""
+    topic = look_at_topic(context).topic
+    return land_next(context, run, topic), topic
+
+
+def _index_batch(context: Context, state: StreamState, new: Landed) -> tuple[StreamState, _Newest]:
     """Index the customers of a batch that has just landed."""
+    number, landed = new.number, new.batch
     newest = _Newest(number, landed)
     buckets = sorted(landed.events_by_bucket)
     added = {bucket: number for bucket in buckets if bucket not in state.lagging}
@@ -164,14 +192,17 @@ def _index_batch(
         state, results = update_buckets(context, state, sorted(state.lagging))
         customers, error = sum(result.updated for result in results), first_error(results)
     else:
-        task = ProfileTask(number, context.segments, datetime.now(UTC), index)
+        expected = expected_events(context.batch_log, state.run.manifest)
+        task = ProfileTask(
+            number, context.segments, datetime.now(UTC), index, expected_events=expected
+        )
         indexed = index_newest_customers(context, buckets, task, index)
         customers, error = indexed.customers, indexed.error
         total = state.run.profiles_indexed + customers
         state = replace(state, run=replace(state.run, profiles_indexed=total))
     if error is None:
-        context.index.refresh(index)
-    else:
+        error = refresh(context, index)
+    if error is not None:
         # The index may have been deleted. The next batch looks again which one is live.
         state = replace(state, run=replace(state.run, live_index=None))
     return state, replace(newest, customers=customers, error=error)
@@ -184,8 +215,15 @@ def _lag_seconds(landed: LandedBatch, visible_at: datetime) -> float | None:
     return round(visible_at.timestamp() - landed.oldest_ms / 1000, 3)
 
 
-def _unread_messages(context: Context) -> int:
-    """Return how many offsets of the topic are in no batch yet."""
+def _unread_messages(context: Context, topic: TopicState) -> int:
+    """Return how many offsets of the topic are in no batch yet.
+
+    Args:
+        context: the clients of the run.
+        topic: what counts if Kafka does not answer now.
+    """
+    offsets = topic.watermarks
+    with suppress(BrokerUnavailableError):
+        offsets = watermarks(context.tasks.kafka)
     planned = context.batch_log.next_offsets()
-    ends = {partition: end for partition, (_, end) in watermarks(context.tasks.kafka).items()}
-    return sum(max(0, end - planned.get(partition, 0)) for partition, end in ends.items())
+    return sum(max(0, end - planned.get(partition, 0)) for partition, (_, end) in offsets.items())

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from customer_profiles.common.reports import write_json
+from customer_profiles.lake.expectation import expected_events
 from customer_profiles.processing.report import MicroBatch
-from customer_profiles.processing.stages.build_profiles import compact_log, run_update
+from customer_profiles.processing.stages.build_profiles import (
+    compact_log,
+    run_update,
+    save_manifest,
+    with_restored,
+)
 from customer_profiles.processing.stages.count_events import count_events
+from customer_profiles.processing.stages.index import find_live_index
 from customer_profiles.processing.state import Context, RunState
 from customer_profiles.processing.tasks.profile import BucketResult, ProfileTask
+from customer_profiles.search.errors import IndexRefusedError, IndexUnavailableError
 
 FLUSH_INTERVAL_S = 60.0
 """How far the lake's profiles may be behind the index, approximately."""
@@ -34,10 +43,26 @@ class StreamState:
     """
     uncounted: frozenset[int] = frozenset()
     """Buckets whose newest events the dashboards lack."""
+    results: tuple[BucketResult, ...] = ()
+    """The buckets that were written since the manifest was saved."""
     batches: tuple[MicroBatch, ...] = ()
     """The last `REPORTED_BATCHES`."""
     saved_at: float = 0.0
     """`time.monotonic` of the last checkpoint."""
+
+
+def look_for_index(context: Context, state: StreamState) -> StreamState:
+    """See which index is live if none was there. Buckets that only the index lacks queue for it."""
+    if state.run.live_index is not None:
+        return state
+    run = find_live_index(context, state.run)
+    lagging = dict(state.lagging)
+    if run.live_index is not None:
+        next_batch = context.batch_log.last_committed + 1
+        for bucket in run.profiles.behind:
+            # The lake has all batches of the bucket.
+            lagging.setdefault(bucket, next_batch)
+    return replace(state, run=run, lagging=lagging)
 
 
 def flush_some(context: Context, state: StreamState) -> tuple[StreamState, str | None]:
@@ -57,7 +82,13 @@ def update_buckets(
     """Bring the profiles of some buckets up to the newest batch."""
     run = state.run
     through = context.batch_log.last_committed
-    task = ProfileTask(through, context.segments, datetime.now(UTC), run.live_index)
+    task = ProfileTask(
+        through,
+        context.segments,
+        datetime.now(UTC),
+        run.live_index,
+        expected_events=expected_events(context.batch_log, run.manifest),
+    )
     results = run_update(context, buckets, task)
     lagging = dict(state.lagging)
     for result in results:
@@ -66,13 +97,19 @@ def update_buckets(
         if result.error is None and (result.index_error or run.live_index is None):
             # The lake is up to date. The bucket queues again for the index.
             lagging[result.bucket] = since
+    if run.live_index is not None:
+        indexed = {result.bucket for result in results if not (result.error or result.index_error)}
+        behind = tuple(bucket for bucket in run.profiles.behind if bucket not in indexed)
+        run = replace(run, profiles=replace(run.profiles, behind=behind))
     run = replace(
         run,
         profiles=run.profiles.with_results(results),
         profiles_updated=run.profiles_updated + sum(result.updated for result in results),
+        mended=with_restored(run.mended, results),
     )
     uncounted = state.uncounted.union(result.bucket for result in results)
-    return replace(state, run=run, lagging=lagging, uncounted=uncounted), results
+    state = replace(state, run=run, lagging=lagging, uncounted=uncounted)
+    return replace(state, results=(*state.results, *results)), results
 
 
 def checkpoint(context: Context, state: StreamState) -> StreamState:
@@ -89,12 +126,21 @@ def checkpoint(context: Context, state: StreamState) -> StreamState:
     live = run.live_index
     if live and not profiles.behind and profiles.index in (None, live.key):
         profiles = replace(profiles, index=live.key)
+    manifest = save_manifest(context, run.manifest, state.results, unfinished=state.lagging)
     profiles.save(context.store)
+    _record_batch(context, run)
     compact_log(context, through)
-    run = count_events(context, replace(run, profiles=profiles), state.uncounted)
-    state = replace(state, run=run, uncounted=frozenset(), saved_at=time.monotonic())
+    run = count_events(context, replace(run, profiles=profiles, manifest=manifest), state.uncounted)
+    state = replace(state, run=run, uncounted=frozenset(), results=(), saved_at=time.monotonic())
     write_batches(context, state)
     return state
+
+
+def _record_batch(context: Context, run: RunState) -> None:
+    """Note in the live index which batches it has. The next checkpoint makes up for a failure."""
+    if run.live_index is not None:
+        with suppress(IndexUnavailableError, IndexRefusedError):
+            context.index.record_batch(run.live_index, context.batch_log.last_committed)
 
 
 def write_batches(context: Context, state: StreamState) -> None:

@@ -1,10 +1,11 @@
-"""Create the contract's topics, and read the first and last offsets of topics."""
+"""Create the contract's topics, and read which topic there is and which offsets it has."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -17,7 +18,27 @@ from customer_profiles.kafka.errors import BrokerUnavailableError
 from customer_profiles.kafka.identity import check_cluster, no_answer
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from confluent_kafka.admin import AdminClient
+
+RETRY_S = 0.1
+"""Between two attempts of a request."""
+_NO_LEADER_YET = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+"""What a broker answers for partitions of a topic that was just created."""
+_NO_ID = "A" * 22
+"""The id of a topic on a broker before Kafka 2.8, which gives none."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """A topic at one moment."""
+
+    topic_id: str | None
+    """Kafka's id of the topic. A topic that is deleted and made anew has the same name and another
+    id. None where the broker gives no ids."""
+    watermarks: Mapping[int, tuple[int, int]]
+    """Each partition's first offset, and the offset after its last committed message."""
 
 
 def ensure_topics(config: KafkaConfig) -> None:
@@ -55,7 +76,7 @@ def watermarks(config: KafkaConfig, topic: Topic = RAW_EVENTS) -> dict[int, tupl
     with closing(create_consumer(config)) as consumer:
         topics = _list_topics(consumer, config)
         if topic.name not in topics:
-            raise PipelineError(f"There is no topic {topic.name} yet.\nRun `make ingest` first.")
+            raise _missing(topic)
         try:
             return {
                 partition: consumer.get_watermark_offsets(
@@ -65,6 +86,31 @@ def watermarks(config: KafkaConfig, topic: Topic = RAW_EVENTS) -> dict[int, tupl
             }
         except KafkaException as error:
             raise _stopped_answering(config, error) from error
+
+
+def topic_state(config: KafkaConfig, topic: Topic = RAW_EVENTS) -> TopicState:
+    """Return which topic there is and which offsets it has.
+
+    Raises:
+        BrokerUnavailableError: no broker answers.
+        PipelineError: the topic does not exist yet.
+    """
+    # Both requests are under way at once. The client has to outlive its request.
+    client = _admin_client(config)
+    description = _describe(client, topic)
+    offsets = watermarks(config, topic)
+    return TopicState(_id_of(config, topic, description), offsets)
+
+
+def topic_id(config: KafkaConfig, topic: Topic = RAW_EVENTS) -> str | None:
+    """Return Kafka's id of a topic; None where the broker gives no ids.
+
+    Raises:
+        BrokerUnavailableError: no broker answers.
+        PipelineError: the topic does not exist yet.
+    """
+    client = _admin_client(config)
+    return _id_of(config, topic, _describe(client, topic))
 
 
 def end_offsets(config: KafkaConfig, topic: Topic) -> dict[int, int]:
@@ -79,11 +125,17 @@ def end_offsets(config: KafkaConfig, topic: Topic) -> dict[int, int]:
     requests = {TopicPartition(topic.name, number): latest for number in range(topic.partitions)}
     # The client has to outlive its requests: their futures never finish without it.
     client = _admin_client(config)
-    try:
-        answers = client.list_offsets(requests, request_timeout=ANSWER_S)
-        return {request.partition: answer.result().offset for request, answer in answers.items()}
-    except KafkaException as error:
-        raise _stopped_answering(config, error) from error
+    deadline = time.monotonic() + ANSWER_S
+    while True:
+        try:
+            answers = client.list_offsets(requests, request_timeout=ANSWER_S)
+            return {
+                request.partition: answer.result().offset for request, answer in answers.items()
+            }
+        except KafkaException as error:
+            if error.args[0].code() not in _NO_LEADER_YET or time.monotonic() > deadline:
+                raise _stopped_answering(config, error) from error
+            time.sleep(RETRY_S)
 
 
 def _admin_client(config: KafkaConfig) -> AdminClient:
@@ -91,6 +143,27 @@ def _admin_client(config: KafkaConfig) -> AdminClient:
     from confluent_kafka.admin import AdminClient  # noqa: PLC0415
 
     return AdminClient({**config.client_settings(), "log_level": 0})
+
+
+def _describe(client: AdminClient, topic: Topic) -> Future[Any]:
+    from confluent_kafka import TopicCollection  # noqa: PLC0415
+
+    topics = TopicCollection([topic.name])
+    return client.describe_topics(topics, request_timeout=ANSWER_S)[topic.name]
+
+
+def _id_of(config: KafkaConfig, topic: Topic, description: Future[Any]) -> str | None:
+    try:
+        identifier = str(description.result().topic_id)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise _missing(topic) from error
+        raise _stopped_answering(config, error) from error
+    return None if identifier == _NO_ID else identifier
+
+
+def _missing(topic: Topic) -> PipelineError:
+    return PipelineError(f"There is no topic {topic.name} yet.\nRun `make ingest` first.")
 
 
 def _list_topics(client: AdminClient | Consumer, config: KafkaConfig) -> Mapping[str, Any]:

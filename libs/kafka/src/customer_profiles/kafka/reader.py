@@ -22,8 +22,9 @@ from customer_profiles.kafka.consumer import create_consumer
 from customer_profiles.kafka.errors import BrokerUnavailableError, OffsetOutOfRangeError
 from customer_profiles.kafka.publisher import TRANSACTION_S
 
-STALL_S = 60.0
-"""Longest silence while a range is read, in seconds."""
+STALL_S = 15.0
+"""Longest silence while a range is read, in seconds. Spark tries a task four times, so a broker
+that is away has a minute to come back."""
 MAX_MESSAGES = 10_000
 """Most messages of one poll."""
 POLL_S = 0.05
@@ -100,7 +101,8 @@ def read_range(
             elif not (is_past_end or partition_ends):
                 raise BrokerUnavailableError(
                     f"Kafka on {config.bootstrap_servers} sent nothing of {description} "
-                    f"for {STALL_S:.0f} s. Run `make status`."
+                    f"for {STALL_S:.0f} s.\n"
+                    "Run `make status`, then the same command again: it goes on from here."
                 )
             if is_past_end or any(offset >= end for _, offset in partition_ends):
                 return
@@ -201,8 +203,7 @@ def _read_error(
     if error.code() in _OFFSET_IS_GONE:
         return OffsetOutOfRangeError(
             f"Kafka no longer has {description}: {error.str()}.\n"
-            "Run the command again. If the error stays, ingest the sources again into a new stack "
-            "(`make clean`)."
+            "Run the command again: it goes on with what is there, and says what is missing."
         )
     return BrokerUnavailableError(
         f"Kafka on {config.bootstrap_servers} cannot send {description}: {error.str()}.\n"

@@ -9,10 +9,13 @@ stays short.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 from customer_profiles.common.errors import PipelineError
-from customer_profiles.lake.batch_records import Batch, Checkpoint, LandedBatch, OffsetSpan
+from customer_profiles.lake.batch_records import Batch, Checkpoint, LandedBatch, add_up
 from customer_profiles.lake.errors import WriteConflictError
 from customer_profiles.lake.layout import (
     BATCHES_PREFIX,
@@ -22,8 +25,13 @@ from customer_profiles.lake.layout import (
     plan_name,
 )
 from customer_profiles.lake.object_store import ObjectStore
+from customer_profiles.lake.offsets import OffsetSpan, next_offset_ranges
+from customer_profiles.lake.runs import busy_error
 
 __all__ = ["Batch", "BatchLog", "LandedBatch", "OffsetSpan", "next_offset_ranges"]
+
+_BATCH = re.compile(re.escape(BATCHES_PREFIX) + r"\d{6,}(\.done)?\.json")
+"""The names of plans and commits. Whatever else somebody puts there is no part of the log."""
 
 
 class BatchLog:
@@ -36,18 +44,16 @@ class BatchLog:
         self._store = store
         # List before reading the checkpoint. A batch that is checkpointed in between is then in
         # both; in the other order it would be in neither.
-        names = [name for name in store.list_sizes(BATCHES_PREFIX) if name != CHECKPOINT]
-        self._checkpoint = Checkpoint.from_json(store.get_json(CHECKPOINT))
+        names = [name for name in store.list_sizes(BATCHES_PREFIX) if _BATCH.fullmatch(name)]
+        self._checkpoint = self._read_checkpoint()
         numbers = {name: _batch_number(name) for name in names}
         later = {name for name in names if numbers[name] > self._checkpoint.through_batch}
         self._obsolete = [name for name in names if name not in later]
         """Objects that the checkpoint replaces and that are still to be deleted."""
         commits = {name for name in later if name.endswith(COMMIT_SUFFIX)}
         self._planned = sorted(numbers[name] for name in later - commits)
-        self._committed: dict[int, frozenset[int] | None] = {
-            numbers[name]: None for name in commits
-        }
-        """The buckets that each committed batch changed; None until they are read."""
+        self._committed: dict[int, LandedBatch | None] = {numbers[name]: None for name in commits}
+        """What each committed batch brought; None until it is read."""
 
     def __len__(self) -> int:
         """Return the number of batches that are not in the checkpoint."""
@@ -57,6 +63,48 @@ class BatchLog:
     def last_committed(self) -> int:
         """The number of the newest committed batch; 0 before the first."""
         return max(self._committed, default=self._checkpoint.through_batch)
+
+    @property
+    def planned(self) -> tuple[int, ...]:
+        """The batches with plans of their own, in ascending order."""
+        return tuple(self._planned)
+
+    @property
+    def committed(self) -> tuple[int, ...]:
+        """The batches with commits of their own, in ascending order."""
+        return tuple(sorted(self._committed))
+
+    @property
+    def checkpoint_record(self) -> Checkpoint:
+        """What the log says about all older batches."""
+        return self._checkpoint
+
+    def commit_record(self, number: int) -> LandedBatch:
+        """Return what a batch with a commit of its own brought.
+
+        Raises:
+            DamagedObjectError: the commit is not what was written.
+            PipelineError: the commit has vanished.
+        """
+        landed = self._committed[number]
+        if landed is None:
+            landed = self._store.get_record(commit_name(number), LandedBatch.from_json)
+            if landed is None:
+                raise _vanished(f"The commit of batch {number}")
+            self._committed[number] = landed
+        return landed
+
+    def events_by_bucket(self, first_batch: int) -> dict[int, int]:
+        """Return the stored events that each bucket got in committed batches from one on.
+
+        Args:
+            first_batch: the first batch to count. The checkpoint does not include it.
+        """
+        counts: Counter[int] = Counter()
+        for number in self._committed:
+            if number >= first_batch:
+                counts.update(self.commit_record(number).events_by_bucket)
+        return dict(counts)
 
     def uncommitted(self) -> Batch | None:
         """Return the oldest batch that was planned but never committed."""
@@ -75,28 +123,47 @@ class BatchLog:
         newest = self._read_plan(self._planned[-1])
         return {partition: end for partition, (_, end) in newest.ranges.items()}
 
+    def topic_id(self) -> str | None:
+        """Return the id of the topic that `next_offsets` belong to; None if nobody noted it."""
+        if not self._planned:
+            return self._checkpoint.topic_id
+        return self._read_plan(self._planned[-1]).topic_id
+
     def buckets(self) -> int | None:
         """Return the number of buckets in the lake; None before its first batch."""
         if self._checkpoint.buckets:
             return self._checkpoint.buckets
         return self._read_plan(self._planned[0]).buckets if self._planned else None
 
-    def plan(self, ranges: Mapping[int, OffsetSpan], buckets: int) -> Batch:
+    def plan(
+        self,
+        ranges: Mapping[int, OffsetSpan],
+        buckets: int,
+        *,
+        topic_id: str | None = None,
+        run: Mapping[str, Any] | None = None,
+    ) -> Batch:
         """Plan the next batch.
 
         Args:
             ranges: the offsets of every partition, as `next_offset_ranges` returns them.
             buckets: the number of buckets in the lake.
+            topic_id: Kafka's id of the topic that the offsets belong to.
+            run: the run that plans it, as `runs.this_run` describes it.
 
         Raises:
-            WriteConflictError: another run has planned the batch already.
+            WriteConflictError: another run has planned the batch already. The message names it.
         """
         number = max(self._planned, default=self._checkpoint.through_batch) + 1
-        batch = Batch(number, buckets, ranges)
-        self._store.put_json(plan_name(number), batch.to_json(), if_absent=True)
+        batch = Batch(number, buckets, ranges, topic_id, run)
+        try:
+            self._store.put_json(plan_name(number), batch.to_json(), if_absent=True)
+        except WriteConflictError as error:
+            plan = self._store.get_json(plan_name(number)) or {}
+            raise busy_error(number, plan.get("planned_by")) from error
         # While this run was suspended, others may have landed a batch of this number, and a
         # checkpoint may have replaced its plan. The name was free for that reason only.
-        if Checkpoint.from_json(self._store.get_json(CHECKPOINT)).through_batch >= number:
+        if self._read_checkpoint().through_batch >= number:
             self._store.delete(plan_name(number))
             raise WriteConflictError(
                 "Another run has landed newer events in the meantime; this one has stopped and "
@@ -107,9 +174,19 @@ class BatchLog:
         return batch
 
     def commit(self, batch: Batch, landed: LandedBatch) -> None:
-        """Record that every object of a batch is written."""
-        self._store.put_json(commit_name(batch.number), landed.to_json())
-        self._committed[batch.number] = frozenset(landed.events_by_bucket)
+        """Record that every object of a batch is written.
+
+        The commit repeats the plan, so that either can be rebuilt from the other.
+
+        Raises:
+            WriteConflictError: another run has committed the batch. Both have written the same.
+        """
+        content = {**landed.to_json(), "plan": batch.to_json()}
+        try:
+            self._store.put_json(commit_name(batch.number), content, if_absent=True)
+        except WriteConflictError as error:
+            raise busy_error(batch.number, None) from error
+        self._committed[batch.number] = landed
 
     def buckets_changed_since(self, number: int) -> set[int]:
         """Return the buckets that got events in batches after this one.
@@ -121,7 +198,7 @@ class BatchLog:
         changed = set(self._checkpoint.changed_buckets) if before_checkpoint else set()
         for later in sorted(self._committed):
             if later > number:
-                changed |= self._changed_buckets(later)
+                changed |= set(self.commit_record(later).events_by_bucket)
         return changed
 
     def checkpoint(self, through: int) -> None:
@@ -134,8 +211,13 @@ class BatchLog:
         if old:
             last = self._read_plan(old[-1])
             next_offsets = {partition: end for partition, (_, end) in last.ranges.items()}
-            changed = self._checkpoint.changed_buckets.union(*map(self._changed_buckets, old))
-            self._checkpoint = Checkpoint(old[-1], self.buckets() or 0, next_offsets, changed)
+            landed = [self.commit_record(number).events_by_bucket for number in old]
+            changed = self._checkpoint.changed_buckets.union(*landed)
+            counts = add_up(self._checkpoint.events_by_bucket, landed)
+            buckets = self.buckets() or 0
+            self._checkpoint = Checkpoint(
+                old[-1], buckets, next_offsets, changed, counts, last.topic_id
+            )
             self._store.put_json(CHECKPOINT, self._checkpoint.to_json())
             for number in old:
                 self._obsolete += [plan_name(number), commit_name(number)]
@@ -145,61 +227,16 @@ class BatchLog:
             self._store.delete(name)
         self._obsolete = []
 
-    def _changed_buckets(self, number: int) -> frozenset[int]:
-        buckets = self._committed[number]
-        if buckets is None:
-            content = self._store.get_json(commit_name(number))
-            if content is None:
-                raise _vanished(f"The commit of batch {number}")
-            buckets = frozenset(int(bucket) for bucket in content["events_by_bucket"])
-            self._committed[number] = buckets
-        return buckets
+    def _read_checkpoint(self) -> Checkpoint:
+        return self._store.get_record(CHECKPOINT, Checkpoint.from_json) or Checkpoint()
 
     def _read_plan(self, number: int) -> Batch:
         if self._newest_read is None or self._newest_read.number != number:
-            content = self._store.get_json(plan_name(number))
-            if content is None:
+            batch = self._store.get_record(plan_name(number), Batch.from_json)
+            if batch is None:
                 raise _vanished(f"The plan of batch {number}")
-            self._newest_read = Batch.from_json(content)
+            self._newest_read = batch
         return self._newest_read
-
-
-def next_offset_ranges(
-    watermarks: Mapping[int, OffsetSpan], start_offsets: Mapping[int, int], max_events: int
-) -> dict[int, OffsetSpan]:
-    """Return the offsets of the next micro-batch.
-
-    Args:
-        watermarks: by partition, the topic's first offset and the one after its last.
-        start_offsets: by partition, the first offset that is in no batch yet.
-        max_events: the most events in a batch. Partitions share it equally.
-
-    Returns:
-        The offsets of every partition, also of those without new messages, so that the newest plan
-        knows all partitions.
-
-    Raises:
-        PipelineError: the topic has no longer, or never had, the offsets that come next.
-    """
-    share = max(1, max_events // max(1, len(watermarks)))
-    ranges: dict[int, OffsetSpan] = {}
-    for partition, (low, high) in sorted(watermarks.items()):
-        start = start_offsets.get(partition, 0)
-        if start < low:
-            raise PipelineError(
-                f"Partition {partition} of raw_events begins at offset {low}, but {start} is due: "
-                f"{low - start} messages were removed before they reached the lake.\n"
-                "Ingest their sources again into a new stack (`make clean`), and run "
-                "`make process` within the topic's retention."
-            )
-        if start > high:
-            raise PipelineError(
-                f"Partition {partition} of raw_events ends at offset {high}, but the lake holds it "
-                f"up to {start}: the topic was made anew beside an old lake.\n"
-                "Start both afresh with `make clean`, or bring the topic's data back."
-            )
-        ranges[partition] = (start, min(high, start + share))
-    return ranges
 
 
 def _batch_number(name: str) -> int:

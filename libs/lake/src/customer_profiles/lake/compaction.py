@@ -19,6 +19,7 @@ class DataFile:
     first_batch: int
     last_batch: int
     size_bytes: int
+    etag: str = ""
 
 
 def plan_compaction(sizes: Sequence[int]) -> int:
@@ -52,14 +53,12 @@ def live_files(files: Sequence[DataFile]) -> list[DataFile]:
     Args:
         files: all data files of one bucket.
     """
-
-    def is_covered(file: DataFile) -> bool:
-        return any(
-            other is not file
-            and other.first_batch <= file.first_batch
-            and file.last_batch <= other.last_batch
-            for other in files
-        )
-
-    live = [file for file in files if not is_covered(file)]
-    return sorted(live, key=lambda file: file.first_batch)
+    # A file that begins earlier, or at the same batch and ends later, is the only one to cover it.
+    ordered = sorted(files, key=lambda file: (file.first_batch, -file.last_batch))
+    live: list[DataFile] = []
+    covered_up_to = -1
+    for file in ordered:
+        if file.last_batch > covered_up_to:
+            live.append(file)
+            covered_up_to = file.last_batch
+    return live

@@ -11,9 +11,12 @@ import polars as pl
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.contracts import COLUMNS
 from customer_profiles.lake import compaction
+from customer_profiles.lake.checksums import EVENTS, FIRST_BATCH, LAST_BATCH
 from customer_profiles.lake.compaction import DataFile
+from customer_profiles.lake.errors import DamagedObjectError
 from customer_profiles.lake.layout import data_file_batches, data_file_name, events_prefix
-from customer_profiles.lake.object_store import ObjectStore
+from customer_profiles.lake.manifest import EventFile
+from customer_profiles.lake.object_store import ObjectStore, StoredObject
 from customer_profiles.lake.parquet import to_parquet
 from customer_profiles.profiles.schema import EVENT_COLUMNS, PRICE
 
@@ -52,20 +55,44 @@ class EventPartition:
         self._store = store
         self._contents: dict[str, bytes] = {}
         """The files that have been read, as they are stored: a sixth of their size as columns."""
+        self._records: dict[str, EventFile] = {}
+        """The files that have been read or written."""
 
-    def write(self, batch: int, events: pl.DataFrame) -> None:
+    def write(self, batch: int, events: pl.DataFrame) -> EventFile:
         """Write the events of one micro-batch. It replaces what an earlier attempt wrote.
 
         Args:
             batch: the number of the micro-batch.
             events: `EVENT_SCHEMA`, in any order.
+
+        Returns:
+            What was written.
         """
-        self._store.put(data_file_name(self.bucket, batch), _to_data_file(events))
+        return self._write(batch, batch, data_file_name(self.bucket, batch), events)
+
+    def write_span(self, first_batch: int, last_batch: int, events: pl.DataFrame) -> EventFile:
+        """Write the events of one or several consecutive micro-batches as one file.
+
+        Args:
+            first_batch: the oldest micro-batch.
+            last_batch: the newest one.
+            events: `EVENT_SCHEMA`, in any order.
+
+        Returns:
+            What was written.
+        """
+        end = None if first_batch == last_batch else last_batch
+        name = data_file_name(self.bucket, first_batch, end)
+        return self._write(first_batch, last_batch, name, events)
 
     def live_files(self, through_batch: int) -> list[DataFile]:
         """Return the files that together hold each event up to a batch once, oldest first."""
         live = compaction.live_files(self._all_files())
         return [file for file in live if file.last_batch <= through_batch]
+
+    def records(self, files: Sequence[DataFile]) -> tuple[EventFile, ...]:
+        """Return what some files contain. Files that were not read yet are read."""
+        return tuple(self._record(file) for file in files)
 
     def user_ids(self, files: Sequence[DataFile]) -> pl.Series:
         """Return the customers who have events in some files.
@@ -118,29 +145,30 @@ class EventPartition:
         """
         return self._read(files, user_ids)
 
-    def compact(self, through_batch: int) -> int:
+    def compact(self, through_batch: int) -> tuple[int, EventFile | None]:
         """Merge the newest small files up to a batch into one, and delete files that are not live.
 
         The merged file is written before the others are deleted. In between it covers them:
         `live_files` knows that by their names, and other readers can deduplicate by `event_id`.
 
         Returns:
-            The number of files that were merged; 0 if there were too few.
+            The number of files that were merged, and what they became; 0 if there were too few.
         """
         all_files = self._all_files()
         live = compaction.live_files(all_files)
         obsolete = {file.name for file in all_files} - {file.name for file in live}
         candidates = [file for file in live if file.last_batch <= through_batch]
         count = compaction.plan_compaction([file.size_bytes for file in candidates])
+        written: EventFile | None = None
         if count:
             merged = candidates[-count:]
             events = pl.concat([pl.read_parquet(self._open(file)) for file in merged])
-            name = data_file_name(self.bucket, merged[0].first_batch, merged[-1].last_batch)
-            self._store.put(name, _to_data_file(events))
+            first, last = merged[0].first_batch, merged[-1].last_batch
+            written = self._write(first, last, data_file_name(self.bucket, first, last), events)
             obsolete |= {file.name for file in merged}
         for name in sorted(obsolete):
             self._store.delete(name)
-        return count
+        return count, written
 
     def release(self) -> None:
         """Free the memory of the files that were read. They are read again when needed."""
@@ -148,10 +176,27 @@ class EventPartition:
 
     def _all_files(self) -> list[DataFile]:
         files = []
-        for name, size in self._store.list_sizes(events_prefix(self.bucket)).items():
+        for name, info in self._store.list_objects(events_prefix(self.bucket)).items():
             if batches := data_file_batches(name):
-                files.append(DataFile(name, *batches, size))
+                files.append(DataFile(name, *batches, info.size, info.etag))
         return files
+
+    def _write(self, first: int, last: int, name: str, events: pl.DataFrame) -> EventFile:
+        data = to_parquet(events.sort(SORT_ORDER), row_group_size=ROW_GROUP)
+        attributes = {
+            EVENTS: str(events.height),
+            FIRST_BATCH: str(first),
+            LAST_BATCH: str(last),
+        }
+        etag = self._store.put(name, data, attributes=attributes)
+        record = EventFile(name, first, last, events.height, len(data), etag)
+        self._records[name] = record
+        return record
+
+    def _record(self, file: DataFile) -> EventFile:
+        if file.name not in self._records:
+            self._open(file)
+        return self._records[file.name]
 
     def _read(
         self, files: Sequence[DataFile], user_ids: pl.Series, condition: pl.Expr | None = None
@@ -175,8 +220,23 @@ class EventPartition:
                     "Did another run compact it at the same time? Run the command again."
                 )
             self._contents[file.name] = stored.data
+            self._records[file.name] = EventFile(
+                file.name,
+                file.first_batch,
+                file.last_batch,
+                _count_events(file.name, stored),
+                len(stored.data),
+                stored.etag,
+            )
         return io.BytesIO(self._contents[file.name])
 
 
-def _to_data_file(events: pl.DataFrame) -> bytes:
-    return to_parquet(events.sort(SORT_ORDER), row_group_size=ROW_GROUP)
+def _count_events(name: str, stored: StoredObject) -> int:
+    """Return the number of events in a data file; files of version 0.2 do not say it."""
+    if EVENTS in stored.attributes:
+        return int(stored.attributes[EVENTS])
+    try:
+        rows = pl.scan_parquet(io.BytesIO(stored.data)).select(pl.len()).collect()
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise DamagedObjectError(name, f"it is no Parquet file ({error})", stored.etag) from error
+    return int(rows.item())

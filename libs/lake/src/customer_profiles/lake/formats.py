@@ -11,6 +11,8 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from customer_profiles.lake.diagnosis import UNREADABLE
+from customer_profiles.lake.errors import DamagedObjectError
 from customer_profiles.lake.events import ROW_GROUP
 from customer_profiles.lake.layout import EVENT_COUNTS_PREFIX, PROFILES_PREFIX
 from customer_profiles.lake.object_store import ObjectStore
@@ -49,15 +51,20 @@ def convert_objects(store: ObjectStore) -> int:
 def _convert(
     store: ObjectStore, name: str, schema: Mapping[str, pl.DataType], row_group: int
 ) -> bool:
-    stored = store.get(name)
-    if stored is None:
+    try:
+        stored = store.get(name)
+        if stored is None:
+            return False
+        stored_schema = pl.read_parquet_schema(io.BytesIO(stored.data))
+        metadata = pl.read_parquet_metadata(io.BytesIO(stored.data))
+    except (*UNREADABLE, DamagedObjectError):
+        # Whoever needs the object names it, or computes it again in the current format.
         return False
-    stored_schema = pl.read_parquet_schema(io.BytesIO(stored.data))
     if stored_schema == schema or list(stored_schema) != list(schema):
         return False
-    metadata = pl.read_parquet_metadata(io.BytesIO(stored.data))
     # Writing the file adds the schema of Arrow again.
     kept = {key: value for key, value in metadata.items() if not key.startswith("ARROW:")}
     frame = pl.read_parquet(io.BytesIO(stored.data)).cast(pl.Schema(schema))
-    store.put(name, to_parquet(frame, kept, row_group), if_match=stored.etag)
+    data = to_parquet(frame, kept, row_group)
+    store.put(name, data, attributes=stored.attributes, if_match=stored.etag)
     return True

@@ -33,8 +33,12 @@ EVENT_COUNTS_PREFIX = "event_metrics/"
 
 STATE = "_state/profiles.json"
 """How far the profiles and the live index are, the segment rules, totals by bucket, the format."""
+MANIFEST = "_state/manifest.json"
+"""What the lake should hold: data files with their events, profiles and event counts."""
 REBUILDING = "_state/rebuilding.json"
 """Exists during a rebuild, and after a rebuild that did not complete."""
+GAPS = "_state/gaps.json"
+"""Messages that were removed from the topic before they reached the lake (`lake.gaps`)."""
 LEASE = "_state/stream.json"
 """The lease of the stream that is active."""
 SENT_COUNTS = "_state/event_metrics.parquet"
@@ -45,6 +49,7 @@ INDEX_PROGRESS_PREFIX = "_state/indexed/"
 """How far each index is, by bucket."""
 
 _DATA_FILE = re.compile(r"batch=(\d{6,})(?:-(\d{6,}))?\.parquet$")
+_OF_BUCKET = re.compile(r"(?:events|customer_profiles|event_metrics)/bucket=(\d+)/")
 
 
 def plan_name(batch: int) -> str:
@@ -88,6 +93,12 @@ def profiles_name(bucket: int) -> str:
 def event_counts_name(bucket: int) -> str:
     """Return the name of a bucket's event counts."""
     return f"{EVENT_COUNTS_PREFIX}bucket={bucket:02d}/metrics.parquet"
+
+
+def bucket_of_object(name: str) -> int | None:
+    """Return the bucket of a data file, of profiles or of event counts; None for other objects."""
+    match = _OF_BUCKET.match(name)
+    return int(match[1]) if match else None
 
 
 def index_progress_name(index_key: str, bucket: int) -> str:

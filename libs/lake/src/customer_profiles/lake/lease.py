@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import socket
@@ -15,9 +14,10 @@ from typing import Any
 
 from customer_profiles.common.clock import now_utc
 from customer_profiles.common.errors import PipelineError
-from customer_profiles.lake.errors import WriteConflictError
+from customer_profiles.common.outage import Outage
+from customer_profiles.lake.errors import DamagedObjectError, WriteConflictError
 from customer_profiles.lake.layout import LEASE
-from customer_profiles.lake.object_store import ObjectStore
+from customer_profiles.lake.object_store import ObjectStore, parse_record
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ EXPIRES_S = 30.0
 
 def lease_holder(store: ObjectStore) -> str | None:
     """Return a description of the stream that holds the lease; None if no stream is active."""
-    lease = store.get_json(LEASE)
+    lease, _ = _read(store)
     return _describe(lease) if lease and _is_active(lease) else None
 
 
@@ -66,16 +66,14 @@ def hold_lease(
 
 
 def _acquire(store: ObjectStore, lease: dict[str, Any]) -> None:
-    stored = store.get(LEASE)
-    content = json.loads(stored.data) if stored else None
+    content, etag = _read(store)
     if content and _is_active(content):
         raise PipelineError(
             f"A stream runs already, on {_describe(content)}. One is enough: it does everything "
             "that is new."
         )
-    etag = stored.etag if stored else None
     try:
-        store.put_json(LEASE, _renewed(lease), if_match=etag, if_absent=etag is None)
+        store.put_json(LEASE, _renewed(lease), if_match=etag or None, if_absent=etag is None)
     except WriteConflictError as error:
         raise PipelineError(
             "Another stream has started at the same moment; this one has stopped."
@@ -128,6 +126,7 @@ class _Renewal:
     def _renew_until_stopped(self) -> None:
         store = self._connect()
         renewed = now_utc()
+        outage = Outage(logger, "lease_not_renewed")
         while not self._stopped.wait(RENEW_S):
             try:
                 self._renew(store)
@@ -136,25 +135,22 @@ class _Renewal:
                 return
             except PipelineError as error:
                 # The lake does not answer. Until it does, no other stream can take the lease.
-                logger.warning(
-                    "the stream's lease was not renewed: %s",
-                    _first_line(error),
-                    extra={"event": "lease_not_renewed"},
-                )
+                outage.fails("the stream's lease was not renewed: %s", _first_line(error))
                 if (now_utc() - renewed).total_seconds() > EXPIRES_S:
                     self._lose("the lease was not renewed in time")
                     return
             else:
                 renewed = now_utc()
+                outage.works("the stream's lease is renewed again")
 
     def _renew(self, store: ObjectStore) -> None:
-        stored = store.get(LEASE)
-        if stored is None:
+        content, etag = _read(store)
+        if etag is None:
             raise WriteConflictError(f"{LEASE} was deleted in the meantime.")
-        content = json.loads(stored.data)
-        if content.get("owner") != self._lease["owner"]:
+        if content is not None and content["owner"] != self._lease["owner"]:
             raise WriteConflictError(f"{LEASE} belongs to {_describe(content)}.")
-        store.put_json(LEASE, _renewed(self._lease), if_match=stored.etag)
+        # A damaged lease is this stream's own: another one would have replaced it.
+        store.put_json(LEASE, _renewed(self._lease), if_match=etag or None)
 
     def _lose(self, reason: str) -> None:
         logger.warning("this stream has lost its lease: %s", reason, extra={"event": "lease_lost"})
@@ -165,8 +161,44 @@ def _renewed(lease: dict[str, Any]) -> dict[str, Any]:
     return {**lease, "seen": now_utc().isoformat(timespec="milliseconds")}
 
 
+def _read(store: ObjectStore) -> tuple[dict[str, Any] | None, str | None]:
+    """Return the lease and its ETag.
+
+    A damaged lease is None, because nobody could renew it. Its ETag may be empty, if unknown.
+    """
+    try:
+        stored = store.get(LEASE)
+        return (
+            (None, None) if stored is None else (parse_record(LEASE, stored, _check), stored.etag)
+        )
+    except DamagedObjectError as error:
+        logger.warning(
+            "the stream's lease does not count, because it is damaged: %s",
+            error.problem,
+            extra={"event": "lease_damaged"},
+        )
+        return None, error.etag
+
+
+def _check(lease: dict[str, Any]) -> dict[str, Any]:
+    """See that a lease has all values.
+
+    Raises:
+        KeyError, TypeError, ValueError: it has not.
+    """
+    if datetime.fromisoformat(lease["seen"]).tzinfo is None:
+        raise ValueError("seen is in no time zone")
+    if not 0 < int(lease["pid"]) < 2**31:
+        raise ValueError("pid is no number of a process")
+    names = {name: str(lease[name]) for name in ("owner", "host", "since")}
+    return {**lease, **names, "pid": int(lease["pid"])}
+
+
 def _is_active(lease: dict[str, Any]) -> bool:
-    if (now_utc() - datetime.fromisoformat(lease["seen"])).total_seconds() > EXPIRES_S:
+    age = (now_utc() - datetime.fromisoformat(lease["seen"])).total_seconds()
+    # A holder whose clock is ahead renews it all the same. One that lies further in the future than
+    # a lease lasts was written by a clock that was wrong, and would keep others away until then.
+    if abs(age) > EXPIRES_S:
         return False
     if lease["host"] != socket.gethostname():
         return True

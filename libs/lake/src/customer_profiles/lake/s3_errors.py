@@ -13,6 +13,10 @@ from obstore.exceptions import GenericError, PermissionDeniedError, Unauthentica
 
 from customer_profiles.lake.errors import LakeUnavailableError
 
+S3_ERRORS = (GenericError, PermissionDeniedError, UnauthenticatedError, TimeoutError)
+"""What a request can raise, apart from conflicts and missing objects."""
+_UNREADABLE = frozenset({"SlowDownRead", "InternalError", "XMinioStorageCorrupted"})
+"""What MinIO answers for an object whose bytes on the disk are not those that it wrote."""
 _STATUS = re.compile(r"status code: (\d{3}[^:\n]*)")
 _DETAIL = re.compile(r"<Code>(.*?)</Code><Message>(.*?)</Message>", re.DOTALL)
 
@@ -31,12 +35,7 @@ def translate_errors(address: str, action: str) -> Iterator[None]:
     try:
         yield
     # FileNotFoundError: the S3 bucket is missing.
-    except (
-        GenericError,
-        PermissionDeniedError,
-        UnauthenticatedError,
-        FileNotFoundError,
-    ) as error:
+    except (*S3_ERRORS, FileNotFoundError) as error:
         raise unavailable(address, action, error) from error
 
 
@@ -66,6 +65,32 @@ def unavailable(address: str, action: str, error: Exception) -> LakeUnavailableE
         f"MinIO on {address} refused to {action}: {reason}.\n"
         "See `make status` for room on the disk and `make logs`."
     )
+
+
+def may_be_damage(error: Exception) -> bool:
+    """Tell whether a read can have failed because MinIO cannot read the object.
+
+    MinIO finds changed bytes by checksums of its own. It then answers with an error, ends the
+    answer half-way, or sends no more of it.
+    """
+    status = _STATUS.search(str(error))
+    if status is None:
+        return True
+    detail = _DETAIL.search(str(error))
+    # A HEAD has no body with a code. A retry in the middle of an answer may be refused with 403.
+    if status[1][:3] in ("403", "500"):
+        return True
+    return detail is not None and detail[1] in _UNREADABLE
+
+
+def reason_of(error: Exception) -> str:
+    """Return in a few words what MinIO answered."""
+    status, detail = _STATUS.search(str(error)), _DETAIL.search(str(error))
+    if detail:
+        return f"{detail[2].rstrip('.')}: {detail[1]}"
+    if status:
+        return status[1].strip()
+    return "it does not arrive"
 
 
 def is_final(error: GenericError) -> bool:

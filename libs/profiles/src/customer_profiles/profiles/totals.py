@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
+
+
+def check_totals(totals: Mapping[str, Any]) -> None:
+    """See that stored totals are what `totals_of` returns, as far as they can be added.
+
+    Raises:
+        KeyError: a name is missing.
+        TypeError: a value is of another kind.
+    """
+    kinds = {"customers": int, "segments": dict, "segments_versions": dict}
+    for name, kind in kinds.items():
+        if not isinstance(totals[name], kind):
+            raise TypeError(f"{name} is {totals[name]!r}")
 
 
 def totals_of(profiles: pl.DataFrame) -> dict[str, Any]:

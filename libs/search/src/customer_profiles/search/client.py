@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
-from elasticsearch import ApiError, Elasticsearch
+from elasticsearch import ApiError, ConnectionTimeout, Elasticsearch
 from elasticsearch import ConnectionError as NoAnswerError
 
 from customer_profiles.common.defaults import ELASTIC_USER
@@ -83,7 +83,8 @@ def translate_errors(url: str) -> Iterator[None]:
     """
     try:
         yield
-    except NoAnswerError as error:
+    # A timeout is no kind of the client's ConnectionError.
+    except (NoAnswerError, ConnectionTimeout) as error:
         raise IndexUnavailableError(
             f"Elasticsearch does not answer on {url}; what is in the lake is safe.\n"
             "Run `make up` to start the stack, or `make status`; then run the command again: "

@@ -20,6 +20,8 @@ Each run makes all of its documents visible at its end. The default of one secon
 create small segments that have to be merged."""
 COMPLETE: dict[str, Any] = {"complete": True}
 """The `_meta` in the mapping of an index that readers may see: a filled one, or the first."""
+THROUGH_BATCH = "through_batch"
+"""The key in `_meta` with the newest micro-batch that a run has indexed."""
 
 IGNORE_ABOVE = 8191
 """The longest text, in characters, that searches and aggregations find.

@@ -83,6 +83,11 @@ class MetricsIndices:
             client = self.client.options(ignore_status=(403, 429))
             client.indices.put_mapping(index=name, properties=updates)
 
+    def delete(self, name: str) -> None:
+        """Delete an index. It is no error if there is none of that name."""
+        with translate_errors(self.config.url):
+            self.client.options(ignore_status=404).indices.delete(index=name)
+
     def index_uuid(self, name: str) -> str:
         """Return the UUID of an index; one that is deleted and created again has another."""
         with translate_errors(self.config.url):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -14,36 +13,21 @@ from customer_profiles.search.bulk import bulk, split_bodies
 from customer_profiles.search.client import ElasticsearchConfig, connect, translate_errors
 from customer_profiles.search.documents import to_ndjson
 from customer_profiles.search.errors import DocumentsRefusedError
+from customer_profiles.search.index_ref import IndexRef
 from customer_profiles.search.mapping import (
     ALIAS,
     COMPLETE,
     INDEX_PATTERN,
     REFRESH,
     TEMPLATE,
+    THROUGH_BATCH,
     keyword_updates,
 )
 
+__all__ = ["IndexRef", "ProfileIndex"]
+
 BULK_DOCUMENTS = 5_000
 """Documents per bulk request: about 2.5 MB."""
-
-
-@dataclass(frozen=True, slots=True)
-class IndexRef:
-    """One index. An index that is deleted and created again has the same name and another UUID."""
-
-    name: str
-    uuid: str
-
-    @property
-    def key(self) -> str:
-        """Name and UUID, which no other index ever has."""
-        return f"{self.name}.{self.uuid}"
-
-    @property
-    def number(self) -> int:
-        """The number at the end of the name, or 0; newer indices have higher numbers."""
-        digits = self.name.rpartition("-")[2]
-        return int(digits) if digits.isdigit() else 0
 
 
 class ProfileIndex:
@@ -56,6 +40,8 @@ class ProfileIndex:
     def __init__(self, config: ElasticsearchConfig) -> None:
         self.config = config
         self.client = connect(config)
+        self._meta: dict[str, dict[str, Any]] = {}
+        """The `_meta` of each index, as `ensure` found it."""
 
     def ensure(self) -> IndexRef:
         """Put the index template, and create the first index if there is none.
@@ -86,10 +72,26 @@ class ProfileIndex:
             # Nobody searches the index before it is full, so it needs no refresh until then.
             return self._create(self.client, settings={"refresh_interval": "-1"})
 
-    def promote(self, index: IndexRef) -> list[str]:
+    def through_batch(self, index: IndexRef) -> int | None:
+        """Return the newest batch in an index, as `ensure` found it; None if it does not say it."""
+        batch = self._meta.get(index.name, {}).get(THROUGH_BATCH)
+        return batch if isinstance(batch, int) else None
+
+    def record_batch(self, index: IndexRef, batch: int) -> None:
+        """Note the newest batch in a complete index, for `through_batch` of later runs."""
+        with translate_errors(self.config.url):
+            # 403, 429: a full disk has made the index read-only.
+            client = self.client.options(ignore_status=(403, 429))
+            client.indices.put_mapping(index=index.name, meta=_meta(batch))
+
+    def promote(self, index: IndexRef, batch: int | None = None) -> list[str]:
         """Move the alias to a filled index in one step.
 
         The index that was live until now is kept for `restore`. Older ones are deleted.
+
+        Args:
+            index: the filled index.
+            batch: the newest batch in it, for `through_batch`; None if unknown.
 
         Returns:
             The names of the deleted indices.
@@ -99,7 +101,7 @@ class ProfileIndex:
             self.client.indices.put_settings(
                 index=index.name, settings={"refresh_interval": REFRESH}
             )
-            self.client.indices.put_mapping(index=index.name, meta=COMPLETE)
+            self.client.indices.put_mapping(index=index.name, meta=_meta(batch))
             self._move_alias(previous, index)
             kept = {index.name, previous.name if previous else ""}
             outdated = [other.name for other in self._all() if other.name not in kept]
@@ -212,6 +214,7 @@ class ProfileIndex:
         # 403, 429: a full disk has made the index read-only. A later run updates it.
         client = self.client.options(ignore_status=(403, 429))
         for name, content in self.client.indices.get_mapping(index=INDEX_PATTERN).body.items():
+            self._meta[name] = content["mappings"].get("_meta", {})
             if updates := keyword_updates(content["mappings"].get("properties", {})):
                 client.indices.put_mapping(index=name, properties=updates)
 
@@ -240,3 +243,7 @@ class ProfileIndex:
             IndexRef(name, entry["settings"]["index"]["uuid"])
             for name, entry in sorted(settings.items())
         ]
+
+
+def _meta(batch: int | None) -> dict[str, Any]:
+    return COMPLETE if batch is None else {**COMPLETE, THROUGH_BATCH: batch}

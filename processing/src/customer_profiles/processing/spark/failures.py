@@ -7,18 +7,25 @@ from pathlib import Path
 
 from py4j.protocol import Py4JError, Py4JJavaError
 
+from customer_profiles.common.errors import PipelineError
+from customer_profiles.kafka.errors import BrokerUnavailableError, OffsetOutOfRangeError
+from customer_profiles.lake.errors import LakeUnavailableError
+
 _OUR_ERROR = re.compile(
     r"^customer_profiles\.[\w.]+Error: (.*?)(?:^\s*at |^ SQLSTATE|\Z)", re.MULTILINE | re.DOTALL
 )
 """The message of a PipelineError in the traceback that Spark passes on as text."""
+_OUR_CLASS = re.compile(r"^customer_profiles\.(?:\w+\.)*(\w+Error): ", re.MULTILINE)
+_CLASSES: dict[str, type[PipelineError]] = {
+    error.__name__: error
+    for error in (BrokerUnavailableError, OffsetOutOfRangeError, LakeUnavailableError)
+}
 _ANY_ERROR = re.compile(r"\w[\w.]*(Error|Exception)\b")
 
 
 def task_failure_message(error: Py4JError, log: Path) -> str:
     """Return what a task raised, without the stack traces of Python and Java around it."""
-    text = (
-        str(error.java_exception.getMessage()) if isinstance(error, Py4JJavaError) else str(error)
-    )
+    text = _text(error)
     raised = _OUR_ERROR.search(text)
     if raised:
         return raised[1].strip()
@@ -38,6 +45,20 @@ def refused_message(master: str) -> str:
         "Correct SPARK_MASTER_PORT or SPARK_AUTH_SECRET in .env; if the secret there is new, run "
         "`make down` and `make up`. Then run the command again: it goes on from here."
     )
+
+
+def task_failure(error: Py4JError, log: Path) -> PipelineError:
+    """Return the error of a job, of the class that the task raised where a run goes on by it."""
+    text = _text(error)
+    name = _OUR_CLASS.search(text)
+    error_class = _CLASSES.get(name[1], PipelineError) if name else PipelineError
+    return error_class(task_failure_message(error, log))
+
+
+def _text(error: Py4JError) -> str:
+    if isinstance(error, Py4JJavaError):
+        return str(error.java_exception.getMessage())
+    return str(error)
 
 
 def no_worker_message(master: str, waited_s: int | None, cause: str | None = None) -> str:

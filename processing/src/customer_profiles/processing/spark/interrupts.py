@@ -9,19 +9,22 @@ from contextlib import contextmanager
 
 @contextmanager
 def delay_interrupt() -> Iterator[None]:
-    """Hold Ctrl-C back until the block ends, then raise KeyboardInterrupt.
+    """Hold Ctrl-C back until the block ends, then do what Ctrl-C did before.
 
     A start of Spark that is interrupted half-way leaves a JVM that no object owns.
     """
     received: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    # A stream's own handler stays in charge, and nothing has to be raised for it.
+    handler = before if callable(before) else signal.default_int_handler
     signal.signal(signal.SIGINT, lambda number, _: received.append(number))
     try:
         yield
     finally:
         # Replaces Spark's own handler, which calls Java in the middle of another call.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if received:
-        raise KeyboardInterrupt
+        signal.signal(signal.SIGINT, handler)
+    for number in received:
+        handler(number, None)
 
 
 def was_interrupted(error: BaseException | None) -> bool:

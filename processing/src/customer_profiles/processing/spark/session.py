@@ -11,7 +11,7 @@ from customer_profiles.common.errors import PipelineError
 from customer_profiles.processing.background import Background
 from customer_profiles.processing.settings import Settings
 from customer_profiles.processing.spark.cluster import Cluster, Progress
-from customer_profiles.processing.spark.failures import task_failure_message
+from customer_profiles.processing.spark.failures import task_failure
 from customer_profiles.processing.spark.jvm import DriverJvm
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class SparkSession:
         try:
             return self.start().run(rdd, step, tasks)
         except Py4JError as error:
-            raise PipelineError(task_failure_message(error, self._jvm.log)) from error
+            raise task_failure(error, self._jvm.log) from error
 
     def stop_in_background(self) -> None:
         """Stop Spark beside the steps that do not need it; it takes a second.

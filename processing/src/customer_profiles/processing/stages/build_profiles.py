@@ -7,14 +7,21 @@ and indexes what changed, because the bucket's events are in memory only there.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import cast
 
+from customer_profiles.lake.expectation import describe_stale, update_manifest
+from customer_profiles.lake.manifest import Manifest
 from customer_profiles.processing.stages.plan import ProfilePlan
 from customer_profiles.processing.state import Context, RunState
-from customer_profiles.processing.tasks.profile import BucketResult, ProfileTask, update_buckets
+from customer_profiles.processing.tasks.profile import (
+    LOST,
+    BucketResult,
+    ProfileTask,
+    update_buckets,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +54,7 @@ def build_profiles(context: Context, state: RunState, plan: ProfilePlan) -> RunS
         profiles = replace(profiles, behind=tuple(behind))
     elif not task.rebuild:
         profiles = replace(profiles, index=task.index.key, behind=tuple(sorted(errors)))
+    manifest = save_manifest(context, state.manifest, results)
     profiles.save(context.store)
     compact_log(context, 0 if task.index is None else task.through_batch)
     logger.info(
@@ -58,6 +66,9 @@ def build_profiles(context: Context, state: RunState, plan: ProfilePlan) -> RunS
     return replace(
         state,
         profiles=profiles,
+        manifest=manifest,
+        restore=state.restore - {result.bucket for result in results if result.error is None},
+        mended=with_restored(state.mended, results),
         index_error=next(iter(errors.values()), state.index_error),
         profiles_updated=state.profiles_updated + updated,
         profiles_indexed=state.profiles_indexed + indexed,
@@ -74,6 +85,12 @@ def run_update(context: Context, buckets: Sequence[int], task: ProfileTask) -> l
     )
     results = cast("list[BucketResult]", context.spark.run(rdd, "profiles", groups))
     for result in results:
+        if result.restored and result.restored != LOST:
+            logger.warning(
+                "%s; its bucket was computed again from all of its events",
+                result.restored,
+                extra={"event": "bucket_restored", "batch": task.through_batch},
+            )
         if result.error:
             logger.warning(
                 "the profiles of bucket %02d could not be built: %s",
@@ -82,6 +99,38 @@ def run_update(context: Context, buckets: Sequence[int], task: ProfileTask) -> l
                 extra={"event": "bucket_failed", "batch": task.through_batch},
             )
     return results
+
+
+def save_manifest(
+    context: Context,
+    manifest: Manifest | None,
+    results: Sequence[BucketResult],
+    unfinished: Collection[int] = (),
+) -> Manifest:
+    """Save what the lake consists of after some buckets were brought up to date.
+
+    Args:
+        context: the clients of the run.
+        manifest: what it was before.
+        results: the buckets.
+        unfinished: buckets whose newest events are in no profile yet.
+    """
+    log, store = context.batch_log, context.store
+    changes = [(result.bucket, result.content, result.merged) for result in results]
+    updated, stale = update_manifest(manifest, log, changes)
+    failed = {result.bucket for result in results if result.error}
+    unknown = stale - failed - set(unfinished)
+    if unknown:
+        # A run that was killed has written them, or an older version.
+        updated = describe_stale(updated, log, store, unknown)
+    updated.save(store)
+    return updated
+
+
+def with_restored(mended: tuple[str, ...], results: Sequence[BucketResult]) -> tuple[str, ...]:
+    """Add the damage that only the tasks saw, because they read what they need."""
+    new = [result.restored for result in results if result.restored]
+    return (*mended, *(text for text in new if text != LOST and text not in mended))
 
 
 def compact_log(context: Context, through_batch: int) -> None:

@@ -21,7 +21,17 @@ def count_events(context: Context, state: RunState, changed: Iterable[int]) -> R
     if state.live_index is None:
         return state
     if not context.metrics.update(range(context.settings.buckets), changed):
-        return state
+        return _with_damaged(context, state)
     profiles = replace(state.profiles, counted=True)
+    profiles.save(context.store)
+    return replace(state, profiles=profiles)
+
+
+def _with_damaged(context: Context, state: RunState) -> RunState:
+    """Let the next run compute buckets again whose event counts cannot be read."""
+    if not context.metrics.damaged:
+        return state
+    failed = {f"{bucket:02d}": text for bucket, text in context.metrics.damaged.items()}
+    profiles = replace(state.profiles, failed={**state.profiles.failed, **failed})
     profiles.save(context.store)
     return replace(state, profiles=profiles)

@@ -13,7 +13,7 @@ from customer_profiles.lake.layout import INDEX_PROGRESS_PREFIX, REBUILDING
 from customer_profiles.processing.state import Context, RunState
 from customer_profiles.processing.tasks.newest import IndexedCustomers, index_newest
 from customer_profiles.processing.tasks.profile import ProfileTask
-from customer_profiles.search.errors import IndexUnavailableError
+from customer_profiles.search.errors import IndexRefusedError, IndexUnavailableError
 from customer_profiles.search.mapping import ALIAS
 from customer_profiles.search.profile_index import IndexRef
 
@@ -37,20 +37,38 @@ def find_live_index(context: Context, state: RunState, *, required: bool = False
 def publish_index(context: Context, state: RunState, task: ProfileTask) -> RunState:
     """Make what was indexed visible to searches; after a rebuild, promote the new index.
 
+    Returns:
+        The next state. Its `index_error` says why Elasticsearch did not do that.
+
     Raises:
-        PipelineError: Elasticsearch refuses, or the new index lacks profiles.
+        PipelineError: the new index lacks profiles.
     """
     if task.index is None:
         return state
-    context.index.refresh(task.index)
-    # An index that lacks a bucket is not for readers. The next rebuild fills another one.
-    if task.rebuild and state.index_error is None and not state.profiles.failed:
-        state = _promote(context, state, task.index)
+    try:
+        context.index.refresh(task.index)
+        # An index that lacks a bucket is not for readers. The next rebuild fills another one.
+        if task.rebuild and state.index_error is None and not state.profiles.failed:
+            state = _promote(context, state, task.index, task.through_batch)
+        elif not task.rebuild:
+            context.index.record_batch(task.index, task.through_batch)
+    except (IndexUnavailableError, IndexRefusedError) as error:
+        # The index went away after it was filled. The run still has a report, with this in it.
+        state = replace(state, index_error=state.index_error or str(error))
     context.stopwatch.lap("publish_index")
     return state
 
 
-def _promote(context: Context, state: RunState, ref: IndexRef) -> RunState:
+def refresh(context: Context, index: IndexRef) -> str | None:
+    """Make what was indexed visible to searches; return why that failed."""
+    try:
+        context.index.refresh(index)
+    except (IndexUnavailableError, IndexRefusedError) as error:
+        return str(error)
+    return None
+
+
+def _promote(context: Context, state: RunState, ref: IndexRef, batch: int) -> RunState:
     """Point readers to a rebuilt index once it has as many profiles as the lake."""
     customers = sum(totals["customers"] for totals in state.profiles.totals.values())
     indexed = context.index.count(ref)
@@ -59,7 +77,7 @@ def _promote(context: Context, state: RunState, ref: IndexRef) -> RunState:
             f"The new index has {indexed:,} profiles and the lake {customers:,}; readers still see "
             "the old one.\nDid another run write at the same time? Run `make rebuild` again."
         )
-    for removed in context.index.promote(ref):
+    for removed in context.index.promote(ref, batch):
         for marker in context.store.list_sizes(f"{INDEX_PROGRESS_PREFIX}{removed}."):
             context.store.delete(marker)
     profiles = replace(state.profiles, index=ref.key, behind=())

@@ -7,11 +7,11 @@ from dataclasses import replace
 from functools import partial
 
 from customer_profiles.kafka.dead_letters import publish_dead_letters, unpublished
-from customer_profiles.kafka.reader import split_ranges
+from customer_profiles.kafka.reader import OffsetRange, split_ranges
 from customer_profiles.lake.batch_log import LandedBatch
 from customer_profiles.processing.stages.plan import PlannedBatch
 from customer_profiles.processing.state import Context, RunState
-from customer_profiles.processing.tasks.land import LandedBucket, read_events, write_events
+from customer_profiles.processing.tasks.land import LandedBucket, Leftovers, read_part, write_events
 
 logger = logging.getLogger(__name__)
 
@@ -47,20 +47,22 @@ def land_batch(
 def _land(context: Context, planned: PlannedBatch) -> LandedBatch:
     cluster = context.spark.start()
     batch = planned.batch
-    ranges = split_ranges(dict(batch.ranges), TASK_OFFSETS)
+    parts: list[OffsetRange | Leftovers] = [*split_ranges(planned.ranges, TASK_OFFSETS)]
+    if planned.removed:
+        parts.append(Leftovers(batch.number, planned.removed))
     groups = min(context.settings.buckets, 2 * cluster.cores)
     rdd = (
-        cluster.context.parallelize(ranges, max(1, len(ranges)))
-        .flatMap(partial(read_events, context.tasks, groups))
+        cluster.context.parallelize(parts, max(1, len(parts)))
+        .flatMap(partial(read_part, context.tasks, groups))
         .partitionBy(groups, int)
         .mapPartitions(partial(write_events, context.tasks, batch.number))
     )
-    counts: dict[int, int] = {}
+    landed: list[LandedBucket] = []
     dead_letters: list[tuple[str, str]] = []
     oldest: list[int] = []
-    for result in context.spark.run(rdd, f"micro-batch {batch.number}", len(ranges) + groups):
+    for result in context.spark.run(rdd, f"micro-batch {batch.number}", len(parts) + groups):
         if isinstance(result, LandedBucket):
-            counts[result.bucket] = result.events
+            landed.append(result)
         else:
             dead_letters.extend(result.dead_letters)
             oldest.extend([result.oldest_ms] if result.oldest_ms else [])
@@ -69,4 +71,10 @@ def _land(context: Context, planned: PlannedBatch) -> LandedBatch:
         # An earlier attempt may have published some of them.
         new = unpublished(kafka, dead_letters) if planned.retry else dead_letters
         publish_dead_letters(kafka, new)
-    return LandedBatch(sum(counts.values()), len(dead_letters), counts, min(oldest, default=None))
+    return LandedBatch(
+        events=sum(bucket.events for bucket in landed),
+        invalid_messages=len(dead_letters),
+        events_by_bucket={bucket.bucket: bucket.events for bucket in landed},
+        oldest_ms=min(oldest, default=None),
+        files={bucket.bucket: (bucket.size, bucket.etag) for bucket in landed},
+    )

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from customer_profiles.common.errors import PipelineError
-from customer_profiles.kafka.admin import watermarks
-from customer_profiles.lake.batch_log import Batch, BatchLog, next_offset_ranges
+from customer_profiles.kafka.admin import TopicState
+from customer_profiles.lake.batch_log import Batch, BatchLog, OffsetSpan, next_offset_ranges
+from customer_profiles.lake.expectation import expected_events
 from customer_profiles.lake.formats import FORMAT, convert_objects
 from customer_profiles.lake.layout import REBUILDING
 from customer_profiles.lake.lease import lease_holder
+from customer_profiles.lake.offsets import is_shorter, removed_of
+from customer_profiles.lake.runs import this_run
 from customer_profiles.processing.settings import Settings
+from customer_profiles.processing.stages.check import (
+    check,
+    load_profiles_state,
+    look_in_background,
+)
 from customer_profiles.processing.stages.index import find_live_index
 from customer_profiles.processing.state import Context, ProfilesState, RunState
 from customer_profiles.processing.tasks.profile import ProfileTask
 from customer_profiles.profiles.segments import Segments
+from customer_profiles.search.profile_index import IndexRef
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +38,16 @@ class PlannedBatch:
     batch: Batch
     retry: bool
     """An earlier run has tried it."""
+    removed: Mapping[int, OffsetSpan] = field(default_factory=dict)
+    """What the topic no longer has of it, by partition."""
+
+    @property
+    def ranges(self) -> dict[int, OffsetSpan]:
+        """The offsets that can be read."""
+        return {
+            partition: (self.removed.get(partition, (start, start))[1], end)
+            for partition, (start, end) in self.batch.ranges.items()
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +68,7 @@ def load_state(context: Context, *, rebuild: bool = False, holds_lease: bool = F
 
     Raises:
         PipelineError: a stream runs, the settings do not fit the lake, or a server does not answer.
+        LakeDamagedError: something is missing from the lake; nothing was written.
         WriteConflictError: another run writes to a lake of an older format.
     """
     if not holds_lease and (holder := lease_holder(context.store)):
@@ -55,7 +76,8 @@ def load_state(context: Context, *, rebuild: bool = False, holds_lease: bool = F
             f"A stream runs on {holder} and does all of this already: `make summary` shows where "
             "it is.\nTo do it by hand, end the stream first (Ctrl-C where it runs)."
         )
-    profiles = ProfilesState.load(context.store)
+    looking = look_in_background(context.store)
+    profiles, damage = load_profiles_state(context.store)
     state = find_live_index(context, RunState(profiles, live_index=None), required=rebuild)
     if state.live_index is None:
         logger.warning(
@@ -64,35 +86,62 @@ def load_state(context: Context, *, rebuild: bool = False, holds_lease: bool = F
         )
     _check_buckets(context.batch_log, context.settings)
     _check_segments(profiles, context.segments)
-    if not rebuild and context.store.get_json(REBUILDING):
+    index = None if rebuild else _index_batch(context, state)
+    checked = check(context.store, context.batch_log, profiles, looking.result(), damage, index)
+    if not rebuild and REBUILDING in checked.objects:
         logger.warning(
             "A rebuild did not reach its end, so index and lake may differ: run `make rebuild`",
             extra={"event": "rebuild_incomplete"},
         )
-    state = replace(state, profiles=_convert(context, profiles))
+    state = replace(
+        state,
+        profiles=_convert(context, profiles),
+        manifest=checked.manifest,
+        restore=checked.restore,
+        mended=tuple(str(finding) for finding in checked.findings),
+    )
     context.stopwatch.lap("load_state")
     return state
 
 
-def plan_batch(context: Context) -> PlannedBatch | None:
+def _index_batch(context: Context, state: RunState) -> tuple[IndexRef, int] | None:
+    """Return the live index and the newest batch that it has; None if either is unknown."""
+    if state.live_index is None:
+        return None
+    batch = context.index.through_batch(state.live_index)
+    return None if batch is None else (state.live_index, batch)
+
+
+def plan_batch(context: Context, topic: TopicState) -> PlannedBatch | None:
     """Plan the next micro-batch, or take up one that was planned and never committed.
 
+    Args:
+        context: the clients of the run.
+        topic: how far the run lands, as `stages.topic.look_at_topic` returns it.
+
     Returns:
-        None when the topic holds nothing new.
+        None when the topic holds nothing new up to there.
 
     Raises:
-        PipelineError: Kafka does not answer, or the topic and the lake do not fit each other.
         WriteConflictError: another run planned the same batch.
     """
     log, settings = context.batch_log, context.settings
     uncommitted = log.uncommitted()
     if uncommitted is not None:
-        return PlannedBatch(uncommitted, retry=True)
-    offsets = watermarks(context.tasks.kafka)
-    ranges = next_offset_ranges(offsets, log.next_offsets(), settings.batch_events)
+        # A person has said that the run shall go on with another topic.
+        is_gone = is_shorter(topic.watermarks, log.next_offsets()) or (
+            None not in (uncommitted.topic_id, topic.topic_id)
+            and uncommitted.topic_id != topic.topic_id
+        )
+        removed = (
+            uncommitted.ranges if is_gone else removed_of(uncommitted.ranges, topic.watermarks)
+        )
+        return PlannedBatch(uncommitted, retry=True, removed=removed)
+    ranges = next_offset_ranges(topic.watermarks, log.next_offsets(), settings.batch_events)
     if all(start == end for start, end in ranges.values()):
         return None
-    return PlannedBatch(log.plan(ranges, settings.buckets), retry=False)
+    batch = log.plan(ranges, settings.buckets, topic_id=topic.topic_id, run=this_run())
+    return PlannedBatch(batch, retry=False)
 
 
 def plan_profiles(
@@ -114,11 +163,19 @@ def plan_profiles(
     else:
         buckets = log.buckets_changed_since(state.profiles.through_batch)
         buckets |= set(state.profiles.behind) if index else set()
-        buckets |= {int(bucket) for bucket in state.profiles.failed}
+    # Whatever made a bucket fail may have left its profiles older than its event counts.
+    restore = state.restore | {int(bucket) for bucket in state.profiles.failed}
+    buckets |= restore
     if not buckets:
         return None
     task = ProfileTask(
-        log.last_committed, context.segments, datetime.now(UTC), index, rebuild=rebuild
+        log.last_committed,
+        context.segments,
+        datetime.now(UTC),
+        index,
+        rebuild=rebuild,
+        restore=restore,
+        expected_events=expected_events(log, state.manifest),
     )
     return ProfilePlan(tuple(sorted(buckets)), task)
 

@@ -20,6 +20,8 @@ def publish_report(context: Context, state: RunState) -> RunReport:
         index_error=state.index_error,
         failed_buckets=dict(state.profiles.failed),
         files_compacted=state.files_compacted,
+        mended=list(state.mended),
+        gaps=[gap.to_json() for gap in state.gaps],
     )
     report.add_totals(state.profiles.totals.values(), context.segments.version)
     context.stopwatch.lap("publish")

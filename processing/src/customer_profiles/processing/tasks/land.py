@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -11,7 +11,10 @@ import polars as pl
 from customer_profiles.contracts import BREAKS_CONTRACT, RAW_EVENTS, DeadLetter
 from customer_profiles.kafka.reader import OffsetRange, read_range
 from customer_profiles.lake.events import EventPartition
+from customer_profiles.lake.layout import data_file_name
+from customer_profiles.lake.manifest import EventFile
 from customer_profiles.lake.object_store import ObjectStore
+from customer_profiles.lake.offsets import OffsetSpan
 from customer_profiles.lake.parquet import to_parquet
 from customer_profiles.processing.parse import InvalidMessage, bucket_numbers, parse
 from customer_profiles.processing.tasks.config import TaskConfig
@@ -35,6 +38,15 @@ class EventBlock:
 
 
 @dataclass(frozen=True, slots=True)
+class Leftovers:
+    """What an earlier attempt wrote of a batch whose messages are gone in the meantime."""
+
+    batch: int
+    removed: Mapping[int, OffsetSpan]
+    """The offsets that the topic no longer has. There is at least one."""
+
+
+@dataclass(frozen=True, slots=True)
 class RangeSummary:
     """What a reading task tells the driver about its range of offsets."""
 
@@ -50,6 +62,9 @@ class LandedBucket:
 
     bucket: int
     events: int
+    size: int
+    """Bytes of the data file."""
+    etag: str
 
 
 def read_events(
@@ -78,6 +93,34 @@ def read_events(
             frames.clear()
     yield from _by_bucket(frames, config.buckets, groups)
     yield 0, RangeSummary(oldest, dead_letters)
+
+
+def read_part(
+    config: TaskConfig, groups: int, part: OffsetRange | Leftovers
+) -> Iterator[tuple[int, EventBlock | RangeSummary]]:
+    """Read what one task contributes to a batch; arguments and yields are those of `read_events`.
+
+    Args:
+        config: the servers.
+        groups: the number of writing tasks.
+        part: the offsets to read, or what an earlier attempt has read.
+    """
+    if isinstance(part, OffsetRange):
+        yield from read_events(config, groups, part)
+        return
+    store = config.connect_lake()
+    for bucket in range(config.buckets):
+        stored = store.get(data_file_name(bucket, part.batch))
+        if stored is None:
+            continue
+        events = pl.read_parquet(io.BytesIO(stored.data))
+        kept = pl.any_horizontal(
+            (pl.col("kafka_partition") == partition)
+            & pl.col("kafka_offset").is_between(start, end - 1)
+            for partition, (start, end) in part.removed.items()
+        )
+        if (events := events.filter(kept)).height:
+            yield bucket % groups, EventBlock(bucket, to_parquet(events))
 
 
 def _by_bucket(
@@ -123,11 +166,12 @@ def write_events(
             blocks.setdefault(output.bucket, []).append(output.parquet)
     store = config.connect_lake()
     for bucket, parts in blocks.items():
-        yield LandedBucket(bucket, land_bucket(store, batch, bucket, parts))
+        file = land_bucket(store, batch, bucket, parts)
+        yield LandedBucket(bucket, file.events, file.size, file.etag)
 
 
-def land_bucket(store: ObjectStore, batch: int, bucket: int, parts: Iterable[bytes]) -> int:
-    """Write one bucket's events of one batch as one object; return their number.
+def land_bucket(store: ObjectStore, batch: int, bucket: int, parts: Iterable[bytes]) -> EventFile:
+    """Write one bucket's events of one batch as one object; return what was written.
 
     Args:
         store: the lake.
@@ -136,5 +180,4 @@ def land_bucket(store: ObjectStore, batch: int, bucket: int, parts: Iterable[byt
         parts: the events as Parquet files with `EVENT_SCHEMA`.
     """
     events = pl.concat([pl.read_parquet(io.BytesIO(part)) for part in parts])
-    EventPartition(store, bucket).write(batch, events)
-    return events.height
+    return EventPartition(store, bucket).write(batch, events)

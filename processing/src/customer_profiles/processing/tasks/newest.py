@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from customer_profiles.common.errors import PipelineError
+from customer_profiles.lake.errors import DamagedObjectError
 from customer_profiles.lake.events import EventPartition
+from customer_profiles.lake.findings import LakeDamagedError
 from customer_profiles.lake.object_store import ObjectStore
 from customer_profiles.processing.tasks.config import TaskConfig
-from customer_profiles.processing.tasks.profile import UNFORESEEN, ProfileTask
+from customer_profiles.processing.tasks.profile import UNFORESEEN, ProfileTask, check_events
 from customer_profiles.profiles.aggregate import build_profiles
 from customer_profiles.profiles.schema import PROFILE_SCHEMA
 from customer_profiles.search.profile_index import IndexRef
@@ -53,12 +55,20 @@ def _build_newest(store: ObjectStore, task: ProfileTask, buckets: Sequence[int])
         for bucket in buckets:
             partition = EventPartition(store, bucket)
             files = partition.live_files(task.through_batch)
+            check_events(bucket, partition.records(files), task)
             newest = [file for file in files if file.last_batch == task.through_batch]
             events.append(partition.read_events(files, partition.user_ids(newest)))
         return build_profiles(pl.concat(events), task.segments, task.generated_at)
+    except (DamagedObjectError, LakeDamagedError):
+        return _build_others(store, task, buckets)
     except (PipelineError, OSError):
         raise
     except UNFORESEEN:
-        if len(buckets) == 1:
-            return pl.DataFrame(schema=PROFILE_SCHEMA)
-        return pl.concat(_build_newest(store, task, [bucket]) for bucket in buckets)
+        return _build_others(store, task, buckets)
+
+
+def _build_others(store: ObjectStore, task: ProfileTask, buckets: Sequence[int]) -> pl.DataFrame:
+    """Build each bucket by itself, because one of them cannot be built."""
+    if len(buckets) == 1:
+        return pl.DataFrame(schema=PROFILE_SCHEMA)
+    return pl.concat(_build_newest(store, task, [bucket]) for bucket in buckets)

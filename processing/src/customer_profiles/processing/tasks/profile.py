@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
 import polars as pl
 
 from customer_profiles.common.errors import PipelineError
+from customer_profiles.lake.diagnosis import find_damage
+from customer_profiles.lake.errors import DamagedObjectError
 from customer_profiles.lake.events import DataFile, EventPartition
-from customer_profiles.lake.layout import index_progress_name
+from customer_profiles.lake.findings import Finding, Kind, LakeDamagedError, Remedy
+from customer_profiles.lake.layout import events_prefix
+from customer_profiles.lake.manifest import BucketManifest, EventFile
 from customer_profiles.lake.object_store import ObjectStore
 from customer_profiles.lake.profiles import (
     BucketProfiles,
@@ -21,11 +22,15 @@ from customer_profiles.lake.profiles import (
     write_profiles,
 )
 from customer_profiles.processing.tasks.config import TaskConfig
+from customer_profiles.processing.tasks.index import index_bucket
+from customer_profiles.processing.tasks.profile_records import LOST, BucketResult, ProfileTask
 from customer_profiles.profiles.aggregate import build_from_distinct, deduplicate_events
 from customer_profiles.profiles.event_counts import add_counts, count_events
-from customer_profiles.profiles.segments import Segments
+from customer_profiles.profiles.schema import PROFILE_SCHEMA
 from customer_profiles.profiles.totals import totals_of
-from customer_profiles.search.profile_index import IndexRef, ProfileIndex
+from customer_profiles.search.profile_index import ProfileIndex
+
+__all__ = ["LOST", "UNFORESEEN", "BucketResult", "ProfileTask", "check_events", "update_buckets"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,38 +38,6 @@ UNFORESEEN = (Exception, pl.exceptions.PanicException)
 """What a bucket's data can cause. A panic of Polars is no `Exception`."""
 MAX_REASON = 500
 """Characters of a reason; the error may quote a value of any length."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProfileTask:
-    """What a run asks of every bucket."""
-
-    through_batch: int
-    """The newest batch that has landed."""
-    segments: Segments
-    generated_at: datetime
-    """UTC; becomes `profile_generated_at`."""
-    index: IndexRef | None
-    """The index to fill; None while Elasticsearch does not answer."""
-    rebuild: bool = False
-    """Compute all profiles again, also those without new events."""
-
-
-@dataclass(frozen=True, slots=True)
-class BucketResult:
-    """What happened to one bucket, and what its profiles add up to."""
-
-    bucket: int
-    updated: int
-    """Profiles that were computed."""
-    indexed: int
-    index_error: str | None
-    compacted: int
-    """Small data files that became one."""
-    totals: dict[str, Any]
-    """As `profiles.totals.totals_of` returns them; empty if `error` is set."""
-    error: str | None = None
-    """Why the profiles could not be built. They are as they were before the run."""
 
 
 def update_buckets(
@@ -83,11 +56,14 @@ def update_buckets(
     for bucket in buckets:
         try:
             result = update_bucket(store, index, bucket, task)
+        except (DamagedObjectError, LakeDamagedError) as error:
+            result = BucketResult(bucket, 0, 0, None, 0, {}, " ".join(str(error).splitlines()))
         except (PipelineError, OSError):
             raise
         except UNFORESEEN as error:
             logger.exception("the profiles of bucket %02d cannot be built", bucket)
-            result = BucketResult(bucket, 0, 0, None, 0, {}, _reason(error))
+            reason = _damage(store, bucket, config.buckets, task) or _reason(error)
+            result = BucketResult(bucket, 0, 0, None, 0, {}, reason)
         yield result
 
 
@@ -101,30 +77,81 @@ def update_bucket(
     So the next run completes whatever a run leaves undone.
     The lake does not wait for the index: a failure there is part of the result, not an error.
 
+    Profiles that are damaged are computed again from all events.
+
     Raises:
         WriteConflictError: another run wrote the same profiles.
+        DamagedObjectError: a data file is not what was written.
+        LakeDamagedError: events are missing.
         PipelineError: the lake does not answer.
     """
     partition = EventPartition(store, bucket)
     files = partition.live_files(task.through_batch)
-    current = read_profiles(store, bucket)
+    current, restored = _read_current(store, bucket, task)
     new_files = (
         files
-        if task.rebuild
+        if task.rebuild or restored
         else [file for file in files if file.last_batch > current.through_batch]
     )
-    updated = 0
+    updated, content = 0, None
     if new_files:
+        check_events(bucket, partition.records(files), task)
         user_ids = partition.user_ids(new_files)
         updated = len(user_ids)
-        profiles = _build(store, partition, files, current, user_ids, new_files, task)
+        profiles, content = _build(store, partition, files, current, user_ids, new_files, task)
         current = BucketProfiles(profiles, None, new_files[-1].last_batch)
     indexed, error = 0, None
     if index and task.index:
-        indexed, error = _index(store, index, task.index, partition, files, current)
-    compacted = partition.compact(current.through_batch)
-    totals = totals_of(current.profiles)
-    return BucketResult(bucket, updated, indexed, error, compacted, totals)
+        indexed, error = index_bucket(
+            store, index, task.index, partition, files, current, anew=restored is not None
+        )
+    compacted, merged = partition.compact(current.through_batch)
+    return BucketResult(
+        bucket,
+        updated,
+        indexed,
+        error,
+        compacted,
+        totals_of(current.profiles),
+        content=content.with_merged(merged) if content and merged else content,
+        merged=merged,
+        restored=restored,
+    )
+
+
+def _read_current(
+    store: ObjectStore, bucket: int, task: ProfileTask
+) -> tuple[BucketProfiles, str | None]:
+    """Read a bucket's profiles, and say why they have to be computed again."""
+    try:
+        current = read_profiles(store, bucket)
+    except DamagedObjectError as error:
+        empty = BucketProfiles(pl.DataFrame(schema=PROFILE_SCHEMA), error.etag, 0)
+        return empty, f"{error.name} was damaged: {error.problem}"
+    if bucket not in task.restore:
+        return current, None
+    return current, LOST
+
+
+def check_events(bucket: int, files: Iterable[EventFile], task: ProfileTask) -> None:
+    """See that no event is missing, before anything is computed from the others.
+
+    Args:
+        bucket: the bucket.
+        files: its live files up to the task's batch.
+        task: knows how many events they should have.
+
+    Raises:
+        LakeDamagedError: they have fewer or more.
+    """
+    stored = sum(file.events for file in files)
+    expected = task.expected_events.get(bucket, stored)
+    if stored != expected:
+        detail = f"{stored:,} events in its data files, {expected:,} were landed"
+        finding = Finding(
+            Kind.INCOMPLETE, events_prefix(bucket), Remedy.REPAIR, detail, bucket=bucket
+        )
+        raise LakeDamagedError([finding])
 
 
 def _build(
@@ -135,7 +162,7 @@ def _build(
     user_ids: pl.Series,
     new_files: Sequence[DataFile],
     task: ProfileTask,
-) -> pl.DataFrame:
+) -> tuple[pl.DataFrame, BucketManifest]:
     """Compute the profiles of some customers, count the bucket's events and write both."""
     counts: list[pl.DataFrame] = []
     unchanged = current.profiles.join(user_ids.to_frame(), on="user_id", how="anti")
@@ -149,13 +176,17 @@ def _build(
             # A list would hold all slices in memory at once.
             counts.append(count_events(deduplicate_events(events), unchanged))  # noqa: PERF401
     partition.release()
-    through = new_files[-1].last_batch
+    through, written = new_files[-1].last_batch, task.generated_at.isoformat()
     # The counts come first, so that they are never older than the profiles, which tell a run
     # whether there is work.
-    write_event_counts(store, partition.bucket, add_counts(counts), through)
+    bucket = partition.bucket
+    stored_counts = write_event_counts(store, bucket, add_counts(counts), through, written)
     counts.clear()
-    write_profiles(store, partition.bucket, profiles, through, current.etag)
-    return profiles
+    stored_profiles = write_profiles(store, bucket, profiles, through, current.etag, written)
+    content = BucketManifest(
+        task.through_batch, partition.records(files), stored_profiles, stored_counts
+    )
+    return profiles, content
 
 
 def _build_slices(
@@ -170,30 +201,11 @@ def _build_slices(
         yield profiles
 
 
-def _index(
-    store: ObjectStore,
-    index: ProfileIndex,
-    ref: IndexRef,
-    partition: EventPartition,
-    files: Sequence[DataFile],
-    current: BucketProfiles,
-) -> tuple[int, str | None]:
-    """Index the profiles that the index lacks; return their number, and why that failed."""
-    progress = index_progress_name(ref.key, partition.bucket)
-    indexed_batch = (store.get_json(progress) or {"through_batch": 0})["through_batch"]
-    missing = [file for file in files if indexed_batch < file.last_batch <= current.through_batch]
-    if not missing:
-        return 0, None
-    profiles = current.profiles
-    if indexed_batch:
-        user_ids = partition.user_ids(missing).to_frame()
-        profiles = profiles.join(user_ids, on="user_id", how="semi")
-    try:
-        index.index_profiles(ref, profiles, current.through_batch)
-    except PipelineError as error:
-        return 0, str(error)
-    store.put_json(progress, {"through_batch": current.through_batch})
-    return profiles.height, None
+def _damage(store: ObjectStore, bucket: int, buckets: int, task: ProfileTask) -> str | None:
+    """Return the message about the object that made a bucket fail, if one did."""
+    files = EventPartition(store, bucket).live_files(task.through_batch)
+    damage = find_damage(store, bucket, buckets, files)
+    return " ".join(str(damage).splitlines()) if damage else None
 
 
 def _reason(error: BaseException) -> str:

@@ -1,0 +1,78 @@
+"""What `ingest_progress` says about sources, for programs that do not ingest.
+
+A record of ingestion says how much of a source is in `raw_events`. It counts only for the topic
+whose id it has. A record that is marked as lost has an id that no topic has, so ingestion sends
+the source again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from customer_profiles.contracts import PROGRESS
+from customer_profiles.kafka.config import KafkaConfig
+from customer_profiles.kafka.producer import create_publisher
+from customer_profiles.kafka.reader import read_topic
+
+NO_TOPIC = ""
+"""The `topic_id` of a record whose rows are not all in a topic any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRecord:
+    """The newest progress record of one source."""
+
+    source: str
+    accepted: int
+    """Rows that were sent as events."""
+    content: Mapping[str, Any]
+    """The whole record."""
+
+
+def read_sources(config: KafkaConfig) -> dict[str, SourceRecord]:
+    """Read the newest record of every source. What is no record is left out.
+
+    Raises:
+        BrokerUnavailableError: the broker does not answer, or there is no such topic.
+    """
+    records = (_decode(message.value()) for message in read_topic(config, PROGRESS))
+    return {record.source: record for record in records if record is not None}
+
+
+def mark_lost(config: KafkaConfig, records: Iterable[SourceRecord]) -> None:
+    """Let the next ingestion of some sources send all of their rows again.
+
+    The record is written as ingestion writes it, in a transaction of the source. An ingestion that
+    is under way is fenced by that, so it cannot write over the mark: its rows would be incomplete.
+
+    Raises:
+        DeliveryError: the broker does not accept the records.
+    """
+    for record in records:
+        publisher = create_publisher("librdkafka", config, record.source)
+        try:
+            publisher.begin()
+            value = json.dumps({**record.content, "topic_id": NO_TOPIC})
+            publisher.send(PROGRESS.name, pl.Series([record.source]), pl.Series([value]))
+            publisher.commit()
+        finally:
+            publisher.close()
+
+
+def _decode(value: bytes | str | None) -> SourceRecord | None:
+    try:
+        content = json.loads(value or b"")
+    # The topic takes messages of any content, such as endless nesting.
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(content, dict):
+        return None
+    source, accepted = content.get("source"), content.get("accepted")
+    if not isinstance(source, str) or not source or type(accepted) is not int:
+        return None
+    return SourceRecord(source, accepted, content)

@@ -1,0 +1,66 @@
+"""The part of the profile task that fills the index."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from customer_profiles.common.errors import PipelineError
+from customer_profiles.lake.errors import DamagedObjectError
+from customer_profiles.lake.events import DataFile, EventPartition
+from customer_profiles.lake.layout import index_progress_name
+from customer_profiles.lake.object_store import ObjectStore
+from customer_profiles.lake.profiles import BucketProfiles
+from customer_profiles.search.profile_index import IndexRef, ProfileIndex
+
+logger = logging.getLogger(__name__)
+
+
+def index_bucket(
+    store: ObjectStore,
+    index: ProfileIndex,
+    ref: IndexRef,
+    partition: EventPartition,
+    files: Sequence[DataFile],
+    current: BucketProfiles,
+    *,
+    anew: bool,
+) -> tuple[int, str | None]:
+    """Index the profiles of a bucket that the index lacks.
+
+    Args:
+        store: the lake.
+        index: the connection to Elasticsearch.
+        ref: the index to fill.
+        partition: the bucket's events.
+        files: its live files.
+        current: its profiles.
+        anew: index all of them, because they were computed again.
+
+    Returns:
+        The number of profiles, and why indexing failed.
+    """
+    progress = index_progress_name(ref.key, partition.bucket)
+    indexed_batch = 0 if anew else _read_progress(store, progress)
+    missing = [file for file in files if indexed_batch < file.last_batch <= current.through_batch]
+    if not missing:
+        return 0, None
+    profiles = current.profiles
+    if indexed_batch:
+        user_ids = partition.user_ids(missing).to_frame()
+        profiles = profiles.join(user_ids, on="user_id", how="semi")
+    try:
+        index.index_profiles(ref, profiles, current.through_batch)
+    except PipelineError as error:
+        return 0, str(error)
+    store.put_json(progress, {"through_batch": current.through_batch})
+    return profiles.height, None
+
+
+def _read_progress(store: ObjectStore, name: str) -> int:
+    """Return the newest batch that an index has of a bucket; 0 if it has none or if unknown."""
+    try:
+        return store.get_record(name, lambda content: int(content["through_batch"])) or 0
+    except DamagedObjectError as error:
+        logger.warning("%s All profiles of the bucket are indexed again.", error.args[0])
+        return 0

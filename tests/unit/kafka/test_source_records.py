@@ -1,0 +1,85 @@
+"""What processing reads of `ingest_progress`, and what it writes there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import polars as pl
+import pytest
+
+from customer_profiles.kafka import source_records
+from customer_profiles.kafka.config import KafkaConfig
+from customer_profiles.kafka.source_records import SourceRecord, mark_lost, read_sources
+
+CONFIG = KafkaConfig("broker:9092")
+RECORD = {"source": "a.csv", "end": 10, "digest": "00", "read": 4, "accepted": 3}
+
+
+def install_topic(monkeypatch: pytest.MonkeyPatch, *values: bytes | None) -> None:
+    def read_topic(*_: object) -> Iterator[Any]:
+        return (SimpleNamespace(value=lambda value=value: value) for value in values)
+
+    monkeypatch.setattr(source_records, "read_topic", read_topic)
+
+
+def test_the_newest_record_of_each_source_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    newest = {**RECORD, "accepted": 5}
+    other = {**RECORD, "source": "b.csv"}
+    install_topic(monkeypatch, *(json.dumps(record).encode() for record in (RECORD, other, newest)))
+    assert read_sources(CONFIG) == {
+        "a.csv": SourceRecord("a.csv", 5, newest),
+        "b.csv": SourceRecord("b.csv", 3, other),
+    }
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        b"",
+        b"caf\xe9",
+        b"7",
+        b"[]",
+        b"[" * 100_000,
+        b"{}",
+        b'{"source": "a.csv"}',
+        b'{"source": 7, "accepted": 1}',
+        b'{"source": "a.csv", "accepted": 1e999}',
+        b'{"source": "a.csv", "accepted": true}',
+    ],
+)
+def test_what_is_no_record_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, value: bytes | None
+) -> None:
+    install_topic(monkeypatch, value)
+    assert read_sources(CONFIG) == {}
+
+
+def test_a_record_is_marked_as_lost_in_a_transaction_of_its_source(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[Any] = []
+
+    class Publisher:
+        def __init__(self, client: str, _: KafkaConfig, source: str) -> None:
+            calls.append((client, source))
+
+        def send(self, topic: str, keys: pl.Series, values: pl.Series) -> None:
+            calls.append((topic, keys.to_list(), [json.loads(value) for value in values]))
+
+        def __getattr__(self, name: str) -> Any:
+            return lambda: calls.append(name)
+
+    monkeypatch.setattr(source_records, "create_publisher", Publisher)
+    mark_lost(CONFIG, [SourceRecord("a.csv", 3, RECORD)])
+    assert calls == [
+        # Whoever ingests the source at this moment is fenced.
+        ("librdkafka", "a.csv"),
+        "begin",
+        ("ingest_progress", ["a.csv"], [{**RECORD, "topic_id": ""}]),
+        "commit",
+        "close",
+    ]
