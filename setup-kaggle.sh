@@ -4,8 +4,11 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 # shellcheck source=scripts/lib/log.sh
 source scripts/lib/log.sh
+# shellcheck source=scripts/lib/env_file.sh
+source scripts/lib/env_file.sh
 
-CLIENT_HOME=${STACK_HOME:-.stack}/kaggle
+CLIENT_HOME=$(env_setting STACK_HOME)
+CLIENT_HOME=${CLIENT_HOME:-.stack}/kaggle
 
 usage() {
   cat <<'TEXT'

@@ -21,7 +21,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from kafka import KafkaProducer
 
 from benchmarks.servers import INGESTION, ROOT
-from benchmarks.tables import INTERRUPTED, describe_machine, replace_table
+from benchmarks.tables import INTERRUPTED, describe_machine, show_table
 from customer_profiles.common.cli import run_command
 from customer_profiles.common.environ import load_environ
 from customer_profiles.common.errors import PipelineError
@@ -205,9 +205,7 @@ def _run(options: argparse.Namespace) -> int:
     if not options.file.is_file():
         raise PipelineError(f"There is no file {options.file}. Make one with `make sample`.")
     text = results_table(measure(options.file, environ, options.rounds), options.rounds)
-    print(text)
-    if options.keep:
-        replace_table(text, "bench-ingest", options.keep)
+    show_table(text, "bench-ingest", options.keep)
     return 0
 
 

@@ -18,7 +18,7 @@ from benchmarks.memory import PeakMemory, watch_memory
 from benchmarks.peers import RUNS, RunTime, run_duckdb, run_plain_job
 from benchmarks.process_tables import Comparison, comparison_table, growth_table
 from benchmarks.servers import ROWS, BenchStack, data_folder, filled_stack, make_sample
-from benchmarks.tables import INTERRUPTED, replace_table
+from benchmarks.tables import INTERRUPTED, show_table
 from customer_profiles.common.cli import run_command
 from customer_profiles.common.environ import load_environ
 from customer_profiles.common.logs import configure_logging
@@ -145,9 +145,7 @@ def _run(options: argparse.Namespace) -> int:
         runs = [run_once(factor, folder, environ) for factor in (1, *options.growth)]
         comparison = compare(folder / "events-1.csv", folder, environ, runs[0][0])
     text = f"{comparison_table(comparison)}\n\n{growth_table(runs)}"
-    print(text)
-    if options.keep:
-        replace_table(text, "bench-process", options.keep)
+    show_table(text, "bench-process", options.keep)
     return 0
 
 

@@ -31,7 +31,7 @@ from benchmarks.servers import (
 )
 from benchmarks.settings import Settings
 from benchmarks.stream_load import count_events, produce_load, search
-from benchmarks.tables import INTERRUPTED, describe_machine, replace_table
+from benchmarks.tables import INTERRUPTED, describe_machine, show_table
 from customer_profiles.common.cli import run_command
 from customer_profiles.common.environ import load_environ
 from customer_profiles.common.errors import PipelineError
@@ -158,9 +158,7 @@ def _run(options: argparse.Namespace) -> int:
             bench.process()
             rows = [measure(bench, rate, seconds) for rate, seconds in loads]
     text = results_table(rows)
-    print(text)
-    if options.keep:
-        replace_table(text, "bench-stream", options.keep)
+    show_table(text, "bench-stream", options.keep)
     return 0
 
 

@@ -18,6 +18,13 @@ def describe_machine() -> str:
     return f"{os.cpu_count()} cores, {platform.machine()}, {system}"
 
 
+def show_table(text: str, name: str, document: Path | None) -> None:
+    """Print a table, and keep it in a document if one is named, as `replace_table` does."""
+    print(text)
+    if document:
+        replace_table(text, name, document)
+
+
 def replace_table(text: str, name: str, path: Path) -> None:
     """Replace the text between `<!-- NAME -->` and `<!-- /NAME -->` in a document.
 

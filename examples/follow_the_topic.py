@@ -19,9 +19,10 @@ from typing import Any, Protocol
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from customer_profiles.common.cli import run_command
+from customer_profiles.common.console import printable, write_line
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.common.settings import KafkaSettings, load_environ
-from customer_profiles.contracts import RAW_EVENTS, InvalidMessageError, decode
+from customer_profiles.contracts import RAW_EVENTS, InvalidMessageError, decode_event
 from customer_profiles.kafka.config import KafkaConfig
 
 ANSWER_S = 10.0
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
     try:
         count = 0
         for event in read_events(consumer, options.seconds, options.max):
-            print(describe(event), flush=True)
+            write_line(printable(describe(event)))
             count += 1
     finally:
         consumer.close()
@@ -137,10 +138,11 @@ def read_events(consumer: Poller, seconds: float, max_events: int) -> Iterator[d
                 continue
             raise PipelineError(f"Kafka reports: {error.str()}.\nRun `make status`.")
         try:
-            event = decode(message.value() or b"")
+            event = decode_event(message.value())
         except InvalidMessageError as invalid:
             place = f"partition {message.partition()}, offset {message.offset()}"
-            print(f"warning: skipped an invalid message ({place}): {invalid}", file=sys.stderr)
+            warning = f"warning: skipped an invalid message ({place}): {invalid}"
+            write_line(printable(warning), sys.stderr)
             continue
         count += 1
         yield event

@@ -4,6 +4,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib/log.sh
 source scripts/lib/log.sh
+# shellcheck source=scripts/lib/env_file.sh
+source scripts/lib/env_file.sh
 
 DATASET=mkechinov/ecommerce-events-history-in-electronics-store
 TARGET=${1:-data/events.csv}
@@ -16,7 +18,8 @@ if [[ -e $TARGET && ! -e $label && -z ${FORCE:-} ]]; then
   exit
 fi
 ./setup-kaggle.sh
-client=${STACK_HOME:-.stack}/kaggle/bin/kaggle
+stack_home=$(env_setting STACK_HOME)
+client=${stack_home:-.stack}/kaggle/bin/kaggle
 folder=$(mktemp -d "${TMPDIR:-/tmp}/dataset.XXXXXX")
 trap 'rm -rf "$folder"' EXIT
 "$client" datasets download "$DATASET" -f events.csv -p "$folder" --force ||

@@ -7,17 +7,33 @@ them in proportion. The same rows and seed give the same file, byte for byte.
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 import time
 from pathlib import Path
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells have it."""
+
+
+def _leave(*_: object) -> None:
+    """End the process at once. Nothing is written while modules are imported."""
+    os.write(2, b"Stopped. No file was written.\n")
+    os._exit(INTERRUPTED)
+
+
 if __name__ == "__main__":
+    # A command in the background ignores Ctrl-C, and that stays so.
+    interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if interruptible:
+        signal.signal(signal.SIGINT, _leave)
     # A script finds only the modules of its own folder, and in the image (PYTHONSAFEPATH) not
     # even those.
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from scripts.sample.events import make_events
-from scripts.sample.published import REAL_ROWS
+from scripts.sample.events import make_events  # noqa: E402
+from scripts.sample.published import REAL_ROWS  # noqa: E402
 
 __all__ = ["REAL_ROWS", "main", "make_events"]
 
@@ -40,10 +56,13 @@ def write_sample(rows: int, seed: int, path: Path, force: bool) -> int:
         )
     events = make_events(rows, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(".new")
-    events.write_csv(new)
-    label.write_text(f"rows={rows} seed={seed}\n")
-    new.replace(path)
+    new = path.with_name(f".{path.name}.new")
+    try:
+        events.write_csv(new)
+        label.write_text(f"rows={rows} seed={seed}\n")
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
     return events.height
 
 
@@ -74,6 +93,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("Stopped. No file was written.", file=sys.stderr)
+        return INTERRUPTED
     size_mb = options.out.stat().st_size / 1e6
     seconds = time.perf_counter() - started
     print(f"{rows:,} rows, {size_mb:.0f} MB, in {seconds:.1f} s: {options.out}")
@@ -81,4 +103,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    if interruptible:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from customer_profiles.common import defaults
+from customer_profiles.common.console import write_line
 from customer_profiles.common.open_files import ensure_open_files
 from stack import jvm
 from stack.components import RUN_SPACE, check_space
@@ -158,7 +159,12 @@ def logs(settings: Settings, names: Sequence[str], follow: bool, lines: int) -> 
     files = [str(path) for path in paths if path.exists()]
     if not files:
         raise StackError("There are no logs yet. Run `make up`.")
-    return subprocess.call(["tail", "-n", str(lines), *(["-F"] if follow else []), *files])
+    command = ["tail", "-n", str(lines), *(["-F"] if follow else []), *files]
+    # Servers log what clients send to them, which may hold escape sequences for this terminal.
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as tail:
+        for line in tail.stdout or ():
+            write_line(line.decode(errors="backslashreplace").rstrip("\n"))
+    return tail.returncode
 
 
 def clean(settings: Settings, confirmed: bool, console: Console) -> int:

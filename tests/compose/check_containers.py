@@ -374,7 +374,7 @@ def test_a_job_reads_and_writes_the_files_that_are_named(containers: Containers)
     letters = containers.home / "letters.csv"
     containers.make("dead-letters", f"EXPORT={letters.name}")
     content = letters.read_text()
-    assert content.startswith("letter,")
+    assert content.startswith('"letter",')
     assert letters.stat().st_mode & 0o777 == 0o600
     assert letters.stat().st_uid == os.getuid()
     for name in (letters.name, str(letters)):

@@ -25,8 +25,8 @@ from customer_profiles.contracts import (
     encode,
     event_id,
 )
+from customer_profiles.contracts.limits import MAX_SOURCE_ROW
 from customer_profiles.contracts.rules import (
-    MAX_SOURCE_ROW,
     MESSAGE_LENGTHS,
     MESSAGE_PATTERNS,
     PLAIN_INTEGER,

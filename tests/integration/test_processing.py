@@ -179,6 +179,9 @@ def test_a_run_without_a_worker_fails_and_the_next_run_continues(
     )
     assert completed.returncode == 1
     assert "had no worker for this run in 2 s" in completed.stderr
+    # The master's page says so.
+    assert "Its largest worker has " in completed.stderr
+    assert f"this run asks for {900 * 1024:,} MB" in completed.stderr
     assert "Traceback" not in completed.stderr
     assert process(stack)["profiles_updated"] == len(new_customers)
 

@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from pyarrow.fs import FileType
 
 from examples import follow_the_topic, read_the_lake
-from tests.integration.conftest import Stack, lake_profiles
+from scripts.make_sample import make_events
+from tests.integration.conftest import Stack, ingest, lake_files, lake_profiles, process
 from tests.support import ROOT
 
 SNIPPETS = {
@@ -29,6 +31,16 @@ elif hasattr(segments, "rows"):
     pairs = segments.rows()
 print(json.dumps({segment: int(count) for segment, count in pairs}))
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def profiles(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Fill the lake where no earlier test did."""
+    if lake_files(stack).get_file_info("data-lake/customer_profiles").type == FileType.NotFound:
+        path = tmp_path_factory.mktemp("rows") / "events.csv"
+        make_events(2_000, 1).write_csv(path)
+        ingest(stack, path)
+        process(stack)
 
 
 def test_the_readme_has_a_program_for_each_reader() -> None:

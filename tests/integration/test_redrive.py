@@ -8,11 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
-from customer_profiles.contracts import RAW_EVENTS
+from customer_profiles.contracts import (
+    RAW_EVENTS,
+    REPLAYED,
+    TOPICS,
+    InvalidMessageError,
+    Redriven,
+    decode_event,
+)
 from tests.integration.conftest import Stack, messages
+from tests.poison import poison
 from tests.support import HEADER, line
 
+POISON = 300
+"""Odd messages in each topic."""
 ROWS = [
     *(line(user_id=f"90{number}") for number in range(1, 20)),
     line(user_id="901", user_session=""),
@@ -152,3 +163,67 @@ def test_standard_input_is_ingested(stack: Stack) -> None:
     assert done.returncode == 0, done.stderr
     assert "Ingesting standard input as stdin" in done.stdout
     assert len(sent(stack, "stdin")) == 1
+
+
+def publish_poison(stack: Stack) -> None:
+    """Publish odd messages to every topic."""
+    producer = Producer(stack.ingestion.kafka.client_settings())
+    valid = {
+        topic.name: [
+            (message.key, message.value)
+            for message in messages(stack, topic.name)
+            if message.value is not None
+        ][:20]
+        for topic in TOPICS
+    }
+    redriven = Redriven("a" * 32, True, "2026-11-23T12:00:00+00:00").to_json().encode()
+    valid[REPLAYED.name].append((b"0/1000000", redriven))
+    for seed, (topic, samples) in enumerate(valid.items()):
+        for key, value in poison(samples, POISON, seed):
+            # A compacted topic takes no message without a key.
+            producer.produce(topic, value, key or b"?", partition=0)
+    assert producer.flush(60) == 0
+
+
+def is_invalid(value: bytes | None) -> bool:
+    try:
+        decode_event(value)
+    except InvalidMessageError:
+        return True
+    return False
+
+
+def test_whatever_is_published_stops_no_command(stack: Stack, source: str, tmp_path: Path) -> None:
+    before = {(one.partition, one.offset) for one in messages(stack, RAW_EVENTS.name)}
+    publish_poison(stack)
+    path = tmp_path / "after.csv"
+    path.write_text("\n".join([HEADER, line(user_id="779311"), ""]))
+    export = str(tmp_path / "letters.csv")
+    for arguments in (
+        ["ingestion", "ingest", str(path)],
+        ["ingestion", "dead-letters", "--export", export],
+        ["ingestion", "redrive", "--corrected", export, "--apply"],
+        ["ingestion", "redrive", "--reason", "no_dead_letter", "--apply"],
+        ["processing", "process"],
+        ["ingestion", "dead-letters"],
+        ["processing", "summary"],
+    ):
+        done = stack.python(f"customer_profiles.{arguments[0]}", *arguments[1:])
+        assert done.returncode == 0, (arguments, done.stdout, done.stderr)
+        for text in (done.stdout, done.stderr):
+            assert all(letter.isprintable() or letter == "\n" for letter in text)
+        assert "Traceback" not in done.stderr
+    assert report(stack)["invalid_messages"]["raw_events_dead_letter"] > POISON / 2
+    ingested = json.loads((stack.reports / "ingest-latest.json").read_text())
+    assert (ingested["accepted"], ingested["invalid_records"] > POISON / 2) == (1, True)
+    processed = json.loads((stack.reports / "process-latest.json").read_text())
+    # Every message became an event or a dead letter. Earlier tests left events to land.
+    new = [
+        one.value
+        for one in messages(stack, RAW_EVENTS.name)
+        if (one.partition, one.offset) not in before
+    ]
+    assert processed["misfits"] == sum(map(is_invalid, new)) > POISON / 2
+    assert processed["events_landed"] >= len(new) - processed["misfits"]
+    shown = stack.python("customer_profiles.processing", "profile", "779311")
+    assert json.loads(shown.stdout)["total_events"] == 1

@@ -27,6 +27,7 @@ from customer_profiles.kafka.config import KafkaConfig
 from customer_profiles.kafka.producer import Publisher, create_publisher
 from customer_profiles.lake.layout import LEASE
 from customer_profiles.lake.s3 import S3ObjectStore
+from customer_profiles.processing.spark.master import missing_worker_cause, read_master
 from customer_profiles.processing.tasks.config import TaskConfig
 from scripts.make_sample import make_events
 from tests.integration.conftest import (
@@ -168,6 +169,22 @@ def distinct_events(parts: list[Path]) -> int:
     )
 
 
+def check_what_a_second_run_would_say(stack: Stack) -> None:
+    """Check that the master's page has what explains a missing worker, while a stream runs."""
+    settings = stack.processing
+    state = read_master(settings.spark_master, (settings.spark_ui_port,))
+    assert state
+    (app,) = state["activeapps"]
+    for memory_mb, words in (
+        (1, f"Another run holds all cores: {app['name']} ({app['id']}, since"),
+        (10**9, "Its largest worker has"),
+    ):
+        waiting = {"id": "second", "memoryperexecutor": memory_mb}
+        cause = missing_worker_cause({**state, "activeapps": [app, waiting]}, "second")
+        assert cause
+        assert cause.startswith(words)
+
+
 def test_profiles_follow_the_events_and_are_exact_in_the_end(
     stack: Stack, parts: list[Path], tmp_path: Path
 ) -> None:
@@ -186,6 +203,7 @@ def test_profiles_follow_the_events_and_are_exact_in_the_end(
         assert second.returncode == 1
         assert "A stream runs already" in second.stderr
         assert child.poll() is None
+        check_what_a_second_run_would_say(stack)
         child.send_signal(signal.SIGINT)
         assert child.wait(WAIT_S) == 0
     assert S3ObjectStore(TaskConfig.from_settings(stack.processing).lake).get(LEASE) is None

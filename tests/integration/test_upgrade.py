@@ -7,6 +7,7 @@ It then ingested the 600 rows of `two.csv` and did not process them.
 
 from __future__ import annotations
 
+import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from customer_profiles.contracts import RAW_EVENTS
+from customer_profiles.contracts.limits import MAX_SEARCHED_CHARACTERS
+from customer_profiles.processing.tasks.config import TaskConfig
+from customer_profiles.search.mapping import ALIAS
+from customer_profiles.search.metrics_indices import MetricsIndices
 from tests.integration.conftest import (
     Stack,
     check_profiles,
@@ -74,6 +79,22 @@ def test_data_of_0_1_is_continued_without_a_rebuild(
     process(stack, "rebuild")
     rebuilt = pl.from_pandas(lake_profiles(stack)).drop("bucket", "profile_generated_at")
     assert_frame_equal(continued.sort("user_id"), rebuilt.sort("user_id"))
+
+
+def test_an_index_of_0_1_takes_texts_of_any_length(stack: Stack) -> None:
+    for index in (live_index(stack), "event_metrics", "rejected_rows"):
+        mapping = search(stack, f"{index}/_mapping")[index]["mappings"]["properties"]
+        limits = {f.get("ignore_above") for f in mapping.values() if f["type"] == "keyword"}
+        assert limits == {MAX_SEARCHED_CHARACTERS}, index
+    # The index of the fixture, which a rebuild has replaced, has got the limit, too.
+    found = search(stack, f"{ALIAS}-*/_mapping")
+    assert len(found) > 1
+    for name in ("favorite_brand", "favorite_category"):
+        fields = [index["mappings"]["properties"][name] for index in found.values()]
+        assert {field["ignore_above"] for field in fields} == {MAX_SEARCHED_CHARACTERS}
+    documents = [{"index": {"_id": "long"}}, {"brand": "b" * 40_000}, {"delete": {"_id": "long"}}]
+    client = MetricsIndices(TaskConfig.from_settings(stack.processing).search)
+    client.send("event_metrics", ["".join(json.dumps(one) + "\n" for one in documents)])
 
 
 def test_a_category_without_a_top_level_is_counted_as_none(stack: Stack) -> None:

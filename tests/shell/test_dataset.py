@@ -11,7 +11,13 @@ import pytest
 
 from tests.support import HEADER, ROOT, line
 
-COPIED = ("setup-kaggle.sh", "scripts/dataset.sh", "scripts/kaggle.lock", "scripts/lib/log.sh")
+COPIED = (
+    "setup-kaggle.sh",
+    "scripts/dataset.sh",
+    "scripts/kaggle.lock",
+    "scripts/lib/log.sh",
+    "scripts/lib/env_file.sh",
+)
 
 
 @pytest.fixture
@@ -24,15 +30,15 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def install_fake_client(clone: Path, body: str) -> None:
+def install_fake_client(clone: Path, body: str, home: str = ".stack") -> None:
     """Put a fake client where the real one would be installed."""
-    program = clone / ".stack" / "kaggle" / "bin" / "kaggle"
+    program = clone / home / "kaggle" / "bin" / "kaggle"
     program.parent.mkdir(parents=True)
     program.write_text(f"#!/bin/bash\nwhile [[ $1 != -p ]]; do shift; done\nfolder=$2\n{body}\n")
     program.chmod(0o755)
     with (clone / "scripts/kaggle.lock").open() as file:
         lock = subprocess.run(["cksum"], stdin=file, capture_output=True, check=True)
-    (clone / ".stack" / "kaggle" / ".lock").write_bytes(lock.stdout.rstrip(b"\n"))
+    (clone / home / "kaggle" / ".lock").write_bytes(lock.stdout.rstrip(b"\n"))
 
 
 def run_dataset(clone: Path, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -48,6 +54,24 @@ def test_missing_credentials_are_explained(clone: Path) -> None:
     assert completed.stderr.startswith("error: there are no credentials for Kaggle")
     for part in ("access_token", "KAGGLE_API_TOKEN", "kaggle.json", "make sample"):
         assert part in completed.stderr
+
+
+@pytest.mark.parametrize(
+    ("env_file", "environ", "home"),
+    [
+        ("STACK_HOME=other place\r\n", {}, "other place"),
+        ("STACK_HOME=other\n", {"STACK_HOME": "third"}, "third"),
+        ("STACK_HOME=\n", {}, ".stack"),
+    ],
+)
+def test_the_client_is_in_the_folder_of_the_stack(
+    clone: Path, env_file: str, environ: dict[str, str], home: str
+) -> None:
+    (clone / ".env").write_bytes(env_file.encode())
+    install_fake_client(clone, f'printf "%s\\n" "{HEADER}" "{line()}" > "$folder/events.csv"', home)
+    completed = run_dataset(clone, KAGGLE_API_TOKEN="not-a-real-one", **environ)
+    assert completed.returncode == 0, completed.stderr
+    assert (clone / "data" / "events.csv").exists()
 
 
 ZIP = 'cd "$folder" && python3 -m zipfile -c events.csv.zip events.csv && rm events.csv'

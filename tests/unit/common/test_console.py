@@ -20,7 +20,8 @@ TABLE.add_row("[bold]Customers[/]", "7")
         (("two", "texts"), {}),
         ((), {}),
         (("with [brackets]",), {"markup": False}),
-        (("[yellow]with markup[/]",), {}),
+        (("[yellow]with markup[/]",), {"markup": True}),
+        (("[/x] is no markup :smile:",), {}),
         (("styled",), {"style": "bold"}),
         (("a line far longer than a terminal " * 9,), {}),
         ((TABLE,), {}),
@@ -33,7 +34,8 @@ def test_a_plain_console_prints_what_rich_prints(
     options: dict[str, bool | str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    Console(highlight=False, soft_wrap=True).print(*objects, **options)  # type: ignore[arg-type]
+    rich = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+    rich.print(*objects, **options)  # type: ignore[arg-type]
     expected = capsys.readouterr().out
     create_console().print(*objects, **options)  # type: ignore[arg-type]
     assert capsys.readouterr().out == expected

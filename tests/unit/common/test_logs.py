@@ -129,7 +129,7 @@ def test_printed_output_is_json_too(capsys: pytest.CaptureFixture[str]) -> None:
     table = Table(box=None, show_header=False)
     table.add_row("Customers", "7")
     console.print("Report: [x]", markup=False)
-    console.print("[bold]Done[/]")
+    console.print("[bold]Done[/]", markup=True)
     console.print()
     console.print(table)
     printed = records(capsys)

@@ -14,6 +14,7 @@ from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
 from elasticsearch import ApiError
 
 from customer_profiles.common.errors import PipelineError
+from customer_profiles.contracts.limits import MAX_CHART_BUCKETS
 from customer_profiles.dashboards.filters import Filters, search_body
 from customer_profiles.dashboards.intervals import INTERVALS, add_span, has_days, with_interval
 from customer_profiles.dashboards.panels import Panel, read_panels
@@ -22,8 +23,6 @@ from customer_profiles.dashboards.settings import Settings
 from customer_profiles.dashboards.vega import VL_VERSION
 
 PANELS = {panel.name: panel for panel in read_panels()}
-MAX_BUCKETS = 65_536
-"""Elasticsearch's `search.max_buckets`."""
 DAY_MS = 86_400_000
 FIRST = 18_000
 """The first day of the test data, in days after 1970."""
@@ -50,7 +49,7 @@ def test_years_fit_whatever_the_time_range_holds() -> None:
     by_day = [panel.name for panel in PANELS.values() if has_days(panel.body)]
     assert by_day == ["revenue", "events", "returning"]
     event_types = 4
-    assert 9_999 * (event_types + 1) < MAX_BUCKETS
+    assert 9_999 * (event_types + 1) < MAX_CHART_BUCKETS
     for name in by_day:
         (histogram,) = histograms(with_interval(PANELS[name].body, "year"))
         assert histogram["calendar_interval"] == "year"

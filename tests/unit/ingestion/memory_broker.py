@@ -2,13 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import cast
+
 import polars as pl
+from confluent_kafka import Message
 
 from customer_profiles.ingestion.progress import Progress
 
 
 class Killed(BaseException):
     """Stands for the death of the process."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message with the methods of confluent-kafka's."""
+
+    stored: tuple[bytes | None, bytes | None]
+    """Key and value."""
+    number: int
+    timestamp_ms: int = 1_790_000_000_000
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self.number
+
+    def key(self) -> bytes | None:
+        return self.stored[0]
+
+    def value(self) -> bytes | None:
+        return self.stored[1]
+
+    def timestamp(self) -> tuple[int, int]:
+        return (1, self.timestamp_ms)
+
+
+def stored(values: Iterable[bytes | None]) -> list[Message]:
+    """Return values as the messages of one partition, without keys."""
+    return stored_pairs((None, value) for value in values)
+
+
+def stored_pairs(pairs: Iterable[tuple[bytes | None, bytes | None]]) -> list[Message]:
+    """Return keys and values as the messages of one partition."""
+    return [cast("Message", StoredMessage(pair, number)) for number, pair in enumerate(pairs)]
 
 
 class MemoryBroker:

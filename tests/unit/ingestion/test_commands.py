@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Message
 
 from customer_profiles.common.console import PlainConsole
 from customer_profiles.common.errors import PipelineError
@@ -27,33 +27,14 @@ from customer_profiles.ingestion.settings import Settings
 from customer_profiles.ingestion.sources import SentTo
 from customer_profiles.kafka.source_records import NO_TOPIC
 from tests.support import HEADER, line
-from tests.unit.ingestion.memory_broker import MemoryBroker
+from tests.unit.ingestion.memory_broker import MemoryBroker, stored_pairs
 
 GOOD = [line(user_id=str(number)) for number in range(1, 20)]
 REJECTED = [line(user_id="1", user_session=""), line(user_id="2", price="free")]
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message as confluent-kafka returns it."""
-
-    stored: tuple[str, str]
-    number: int
-
-    def partition(self) -> int:
-        return 0
-
-    def offset(self) -> int:
-        return self.number
-
-    def key(self) -> bytes:
-        return self.stored[0].encode()
-
-    def value(self) -> bytes:
-        return self.stored[1].encode()
-
-    def timestamp(self) -> tuple[int, int]:
-        return (1, 1_790_000_000_000)
+def encoded(text: str | bytes | None) -> bytes | None:
+    return text.encode() if isinstance(text, str) else text
 
 
 @pytest.fixture
@@ -62,8 +43,8 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> MemoryBroker:
     broker = MemoryBroker()
 
     def read_topic(config: object, topic: Topic, **options: Any) -> Iterator[Message]:
-        stored = broker.topics.get(topic.name, [])
-        return (Message(pair, number) for number, pair in enumerate(stored))
+        pairs = broker.topics.get(topic.name, [])
+        return iter(stored_pairs((encoded(key), encoded(value)) for key, value in pairs))
 
     for module in (dead_letter_commands, dead_letters, progress):
         monkeypatch.setattr(module, "read_topic", read_topic)
@@ -122,8 +103,8 @@ def test_an_ingestion_prints_its_counts_and_writes_its_report(
     assert printed[4] == f"Report: {settings.reports}/ingest-latest.json. Next: make process"
     assert list(report(settings, "ingest-latest.json")) == [
         "file", "source", "read", "accepted", "dead_lettered", "duplicates", "already_ingested",
-        "already_ingested_at", "completed_line", "reasons", "normalised", "seconds",
-        "events_per_second",
+        "already_ingested_at", "completed_line", "reasons", "normalised", "invalid_records",
+        "seconds", "events_per_second",
         "stages", "peak_memory_mb",
     ]  # fmt: skip
     assert len(broker.topics["raw_events"]) == 19
@@ -215,7 +196,7 @@ def test_a_redrive_sends_what_was_corrected_once(
     assert len(broker.topics["raw_events"]) == 20
     assert list(report(settings, "replay-latest.json")) == [
         "applied", "selected", "sent", "duplicates", "already_replayed", "unknown",
-        "still_rejected", "reasons", "seconds",
+        "still_rejected", "reasons", "invalid_messages", "seconds",
     ]  # fmt: skip
     printed = run(dead_letter_commands.run_redrive, Selection(), path, True)
     assert (
@@ -266,3 +247,78 @@ def test_a_simulation_ends_after_its_seconds(
     monkeypatch.setattr(commands.signal, "signal", lambda *_: None)
     printed = run(commands.run_simulate, events, Pace(1.0, 2.0, 0.3))
     assert printed.splitlines()[1].startswith("1 events sent in 0.")
+
+
+def test_nothing_is_sent_where_no_report_can_be_written(
+    broker: MemoryBroker, settings: Settings, events: Path, tmp_path: Path
+) -> None:
+    blocked = settings.model_copy(update={"reports": events / "reports"})
+    with pytest.raises(PipelineError, match=r"reports .* is not writable: .*nothing was done"):
+        commands.run_ingest(str(events), blocked, PlainConsole())
+    with pytest.raises(PipelineError, match=r"reports .* is not writable"):
+        dead_letter_commands.run_redrive(
+            Selection(reason="price_invalid"), None, True, blocked, PlainConsole()
+        )
+    assert broker.topics == {}
+
+
+def test_rows_that_are_sent_are_said_though_the_report_cannot_be_written(
+    broker: MemoryBroker,
+    settings: Settings,
+    events: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full_disk)
+    with pytest.raises(PipelineError) as failure:
+        commands.run_ingest(str(events), settings, PlainConsole())
+    assert str(failure.value).startswith("All rows are sent. The run has done its work, but its ")
+    assert f"{settings.reports}/ingest-latest.json cannot be written: No space" in str(
+        failure.value
+    )
+    printed = capsys.readouterr().out
+    assert "22 rows read = 19 accepted + 2 dead-lettered + 1 duplicates" in printed
+    assert printed.endswith("\nNext: make process\n")
+    assert len(broker.topics["raw_events"]) == 19
+
+
+def test_what_strangers_published_is_said_once_and_stops_nothing(
+    run: Run,
+    broker: MemoryBroker,
+    settings: Settings,
+    events: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run(commands.run_ingest, str(events))
+    poison = [b"[" * 100_000, b"\xff", b'{"columns": 5}', None]
+    for topic in ("raw_events", "raw_events_dead_letter", "ingest_progress", "raw_events_replayed"):
+        broker.topics.setdefault(topic, [])
+        broker.topics[topic] += [(b"\xff\x1b", value) for value in poison]  # type: ignore[misc]
+    caplog.clear()
+    printed = run(commands.run_ingest, str(events))
+    assert "Nothing new: all 22 rows were in already" in printed
+    assert report(settings, "ingest-latest.json")["invalid_records"] == 4
+    (warning,) = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert warning.startswith(
+        "4 messages in ingest_progress without a meaning; the first is ingest_progress/0/1: "
+        "its key is not UTF-8"
+    )
+    caplog.clear()
+    printed = run(dead_letter_commands.run_dead_letters, Selection(), settings.reports / "l.csv")
+    assert "6 open dead letters; 0 more were mended" in printed
+    assert "raw_events_dead_letter row 5 (it has no value):" in printed
+    warnings = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert [text.partition(" without")[0] for text in warnings] == [
+        "4 messages in raw_events_replayed",
+        "4 messages in raw_events_dead_letter",
+    ]
+    run(dead_letter_commands.run_redrive, Selection(), settings.reports / "l.csv", False)
+    run(dead_letter_commands.run_redrive, Selection(reason="no_dead_letter"), None, True)
+    assert report(settings, "replay-latest.json")["reasons"] == {"not_a_row": 4}
+    assert report(settings, "replay-latest.json")["invalid_messages"] == {
+        "raw_events_replayed": 4,
+        "raw_events_dead_letter": 4,
+    }

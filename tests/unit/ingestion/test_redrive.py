@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from customer_profiles.common.errors import PipelineError
-from customer_profiles.contracts import COLUMNS, DeadLetter, decode, encode
+from customer_profiles.contracts import COLUMNS, DeadLetter, InvalidMessages, decode, encode
 from customer_profiles.ingestion.dead_letters import (
     EXPORT_COLUMNS,
     Selection,
@@ -19,16 +19,16 @@ from customer_profiles.ingestion.dead_letters import (
     read_corrections,
     summarise,
 )
+from customer_profiles.ingestion.present_events import present_event_ids
 from customer_profiles.ingestion.redrive import (
     mark_duplicates,
     plan_corrections,
     plan_selection,
-    read_event_ids,
     send_corrected,
 )
 from customer_profiles.ingestion.validate import validate
 from tests.support import line
-from tests.unit.ingestion.memory_broker import MemoryBroker
+from tests.unit.ingestion.memory_broker import MemoryBroker, stored
 
 
 def letter(
@@ -264,8 +264,26 @@ def test_an_event_that_is_in_already_is_not_sent_but_done_with() -> None:
 
 
 def test_identities_are_read_from_messages_of_any_writer() -> None:
-    message = validate(line().encode(), COLUMNS, "f.csv", 1).accepted.row(0, named=True)
-    other = json.dumps(dict(reversed(message.items()))).encode()
-    assert set(read_event_ids([encode(message), other, None, b"no json", b"[]"])) == {
-        message["event_id"]
-    }
+    event = validate(line().encode(), COLUMNS, "f.csv", 1).accepted.row(0, named=True)
+    other = validate(line(brand="x").encode(), COLUMNS, "f.csv", 1).accepted.row(0, named=True)
+    reversed_fields = json.dumps(dict(reversed(other.items()))).encode()
+    values = [encode(event), reversed_fields]
+    candidates = {event["event_id"], other["event_id"]}
+    invalid = InvalidMessages("raw_events")
+    assert set(present_event_ids(stored(values), candidates, invalid)) == candidates
+    assert invalid.count == 0
+
+
+def test_a_message_that_is_no_event_does_not_stand_for_one() -> None:
+    event = validate(line().encode(), COLUMNS, "f.csv", 1).accepted.row(0, named=True)
+    prefix = b'{"event_id":"' + event["event_id"].encode()
+    poison = [
+        *(None, b"", b"no json", b"[]", b"[" * 100_000, b"\xff", b'{"event_id": 5}'),
+        *(prefix, prefix + b'"}', encode({**event, "price": "free"})),
+        encode({**event, "event_id": "f" * 32}),
+    ]
+    invalid = InvalidMessages("raw_events")
+    assert not list(present_event_ids(stored(poison), {event["event_id"]}, invalid))
+    # The last one is an event, and none of the candidates.
+    assert invalid.count == len(poison) - 1
+    assert invalid.examples[0] == "raw_events/0/0: it has no value"

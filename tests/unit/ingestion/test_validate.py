@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
+from collections import Counter
 
 import polars as pl
 import pytest
@@ -20,6 +22,7 @@ from customer_profiles.contracts import (
     event_id,
 )
 from customer_profiles.contracts.leniency import NULL_WORDS
+from customer_profiles.ingestion.lines import check_line
 from customer_profiles.ingestion.messages import encode as encode_columns
 from customer_profiles.ingestion.validate import REJECTED_SCHEMA, validate
 from tests.support import GOOD_ROW, line
@@ -201,6 +204,56 @@ def test_whole_columns_agree_with_the_reference(
     assert checked.rejected["reasons"].to_list() == [
         [str(r) for r in reasons] for _, reasons in expected if reasons
     ]
+
+
+YEARS = st.sampled_from(["2019", "1999", "2100", "0001", "3000", "20190"])
+TWO_DIGITS = st.integers(0, 61).map("{:02}".format)
+TIMES = st.builds(
+    "".join,
+    st.tuples(
+        YEARS, st.just("-"), st.sampled_from(["01", "02", "12", "13"]), st.just("-"),
+        st.sampled_from(["01", "28", "29", "30", "31", "32"]),
+        st.sampled_from([" ", "T", "t", "  "]),
+        st.sampled_from(["00", "11", "23", "24"]), st.just(":"), TWO_DIGITS,
+        st.just("") | TWO_DIGITS.map(":{}".format),
+        st.just("") | st.from_regex(r"\A[.,][0-9]{1,11}\Z") | st.sampled_from([".000", ".500000"]),
+        st.sampled_from(["", " "]),
+        st.sampled_from(["", "UTC", "GMT", "Z", "z", "+00", "+00:00", "+0000", "-00", "+02", "+0"]),
+    ),
+)  # fmt: skip
+"""Times as other programs write them, and some that are none."""
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(TIMES, min_size=1, max_size=10), st.booleans())
+def test_times_by_whole_columns_agree_with_the_reference(times: list[str], strict: bool) -> None:
+    rows = [line(event_time=f'"{time}"' if "," in time else time, brand="NULL") for time in times]
+    block = validate("\n".join(rows).encode(), COLUMNS, "f.csv", 1, strict=strict)
+    checked = [check_line(text.encode(), COLUMNS, strict=strict) for text in rows]
+    accepted = [one.values for one in checked if not one.reasons]
+    assert block.accepted.select(COLUMNS).to_dicts() == accepted
+    assert block.rejected["reasons"].to_list() == [one.reasons for one in checked if one.reasons]
+    assert block.normalised == Counter(kind for one in checked for kind in one.rewritten)
+
+
+@pytest.mark.parametrize(
+    ("time", "kinds"),
+    [
+        ("2019-10-01 00:00:07+00", {"time_format": 2_000}),
+        ("2019-10-01 00:00:07.123456789+00:00", {"time_format": 2_000}),
+        ("2019-10-01T00:00Z", {"time_format": 2_000}),
+        ("2019-10-01T00:00:07.25Z", {}),
+    ],
+)
+def test_common_spellings_of_times_never_reach_the_reference(
+    time: str, kinds: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        sys.modules[validate.__module__], "check_line", lambda *_, **__: pytest.fail("one by one")
+    )
+    rows = "\n".join(line(event_time=time, user_id=str(n)) for n in range(1, 2_001))
+    block = validate(rows.encode(), COLUMNS, "f.csv", 1)
+    assert (block.accepted.height, block.normalised) == (2_000, kinds)
 
 
 def test_rejected_has_its_schema_also_when_empty() -> None:

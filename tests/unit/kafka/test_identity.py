@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import socketserver
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import Producer
 
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.contracts import Topic
-from customer_profiles.kafka import admin, identity
+from customer_profiles.kafka import admin
 from customer_profiles.kafka.admin import ensure_topics, watermarks
 from customer_profiles.kafka.config import KafkaConfig
 from customer_profiles.kafka.errors import BrokerUnavailableError
@@ -62,10 +64,20 @@ def test_a_refused_account_is_no_missing_answer(
     assert "only-for-tests" not in str(failure.value)
 
 
-def test_a_missing_password_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    # tests/e2e has a real broker say so.
-    closed = KafkaError(KafkaError._TRANSPORT, "Disconnected (after 3ms in state UP)")
-    monkeypatch.setattr(identity, "_first_error", lambda _: closed)
-    message = str(no_answer(KafkaConfig("broker:9092"), 10))
-    assert "broker:9092 closes connections without a password" in message
+class CloseAtOnce(socketserver.BaseRequestHandler):
+    """What a broker that wants a password does with a client that sends none."""
+
+    def handle(self) -> None:
+        self.request.recv(1)
+
+
+def test_a_missing_password_is_named() -> None:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), CloseAtOnce) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"127.0.0.1:{server.server_address[1]}"
+        message = str(no_answer(KafkaConfig(address), 10))
+        server.shutdown()
+    assert f"{address} closes connections without a password" in message
     assert "`make setup`" in message
+    # Nothing listens there any more.
+    assert f"does not answer on {address}" in str(no_answer(KafkaConfig(address), 10))

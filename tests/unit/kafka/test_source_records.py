@@ -15,12 +15,27 @@ from customer_profiles.kafka.config import KafkaConfig
 from customer_profiles.kafka.source_records import SourceRecord, mark_lost, read_sources
 
 CONFIG = KafkaConfig("broker:9092")
-RECORD = {"source": "a.csv", "end": 10, "digest": "00", "read": 4, "accepted": 3}
+RECORD = {
+    "source": "a.csv",
+    "end": 10,
+    "digest": "0" * 64,
+    "read": 4,
+    "accepted": 3,
+    "dead_lettered": 1,
+    "duplicates": 0,
+    "updated_at": "2026-11-23T12:00:00+00:00",
+    "topic_id": None,
+}
 
 
-def install_topic(monkeypatch: pytest.MonkeyPatch, *values: bytes | None) -> None:
+def install_topic(
+    monkeypatch: pytest.MonkeyPatch, *messages: tuple[bytes | None, bytes | None]
+) -> None:
     def read_topic(*_: object) -> Iterator[Any]:
-        return (SimpleNamespace(value=lambda value=value: value) for value in values)
+        return (
+            SimpleNamespace(key=lambda key=key: key, value=lambda value=value: value)
+            for key, value in messages
+        )
 
     monkeypatch.setattr(source_records, "read_topic", read_topic)
 
@@ -28,7 +43,13 @@ def install_topic(monkeypatch: pytest.MonkeyPatch, *values: bytes | None) -> Non
 def test_the_newest_record_of_each_source_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     newest = {**RECORD, "accepted": 5}
     other = {**RECORD, "source": "b.csv"}
-    install_topic(monkeypatch, *(json.dumps(record).encode() for record in (RECORD, other, newest)))
+    install_topic(
+        monkeypatch,
+        *(
+            (str(record["source"]).encode(), json.dumps(record).encode())
+            for record in (RECORD, other, newest)
+        ),
+    )
     assert read_sources(CONFIG) == {
         "a.csv": SourceRecord("a.csv", 5, newest),
         "b.csv": SourceRecord("b.csv", 3, other),
@@ -46,15 +67,16 @@ def test_the_newest_record_of_each_source_counts(monkeypatch: pytest.MonkeyPatch
         b"[" * 100_000,
         b"{}",
         b'{"source": "a.csv"}',
-        b'{"source": 7, "accepted": 1}',
-        b'{"source": "a.csv", "accepted": 1e999}',
-        b'{"source": "a.csv", "accepted": true}',
+        json.dumps({**RECORD, "source": 7}).encode(),
+        json.dumps({**RECORD, "source": "b.csv"}).encode(),
+        json.dumps({**RECORD, "accepted": float("inf")}).encode(),
+        json.dumps({**RECORD, "accepted": True}).encode(),
     ],
 )
 def test_what_is_no_record_is_left_out(
     monkeypatch: pytest.MonkeyPatch, value: bytes | None
 ) -> None:
-    install_topic(monkeypatch, value)
+    install_topic(monkeypatch, (b"a.csv", value))
     assert read_sources(CONFIG) == {}
 
 

@@ -9,16 +9,28 @@ from typing import Any
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
-from customer_profiles.contracts import DEAD_LETTERS, DeadLetter, Topic
-from customer_profiles.kafka.reader import OffsetRange
-from customer_profiles.lake.layout import REJECTED_ROWS, SENT_COUNTS
+from customer_profiles.contracts import DEAD_LETTERS, DeadLetter, InvalidMessages, Topic
+from customer_profiles.kafka.config import KafkaConfig
+from customer_profiles.kafka.reader import MessageBatch, OffsetRange
+from customer_profiles.lake.layout import REJECTED_ROWS, SENT_COUNTS, event_counts_name
+from customer_profiles.lake.parquet import to_parquet
 from customer_profiles.lake.profiles import write_event_counts
 from customer_profiles.processing import metrics
 from customer_profiles.processing.metrics import DashboardMetrics
-from customer_profiles.profiles.event_counts import METRIC_SCHEMA, OTHER, TOP_BRANDS
+from customer_profiles.profiles.aggregate import build_profiles
+from customer_profiles.profiles.event_counts import (
+    METRIC_SCHEMA,
+    OTHER,
+    TOP_BRANDS,
+    add_counts,
+    count_events,
+)
+from customer_profiles.profiles.segments import read_segments
+from customer_profiles.search.client import ElasticsearchConfig
 from customer_profiles.search.errors import IndexUnavailableError
-from tests.support import MemoryObjectStore
+from tests.support import MemoryObjectStore, event, events
 from tests.unit.processing.fakes import PRODUCED_MS, FakeMetricsIndices, FakeTopics
 
 DAY = datetime(2020, 9, 24, tzinfo=UTC)
@@ -271,8 +283,8 @@ def test_a_run_becomes_one_document(dashboards: Dashboards) -> None:
 
 def test_a_micro_batch_that_is_recorded_again_stays_one_document(dashboards: Dashboards) -> None:
     client = dashboards.connect()
-    for events in (3, 4):
-        client.record_run("stream", {"batch": 7, "events": events})
+    for count in (3, 4):
+        client.record_run("stream", {"batch": 7, "events": count})
     ((document_id, document),) = dashboards.indices.documents["pipeline_runs"].items()
     assert (document_id, document["events"]) == ("stream 7", 4)
 
@@ -293,6 +305,7 @@ def test_dead_letters_are_counted_by_day_source_and_reason(dashboards: Dashboard
         "2020-09-24|f.csv|bad_price": 1,
         "2020-09-24|g.csv|bad_time": 1,
         "2020-09-25|f.csv|bad_time": 1,
+        "2020-09-24|raw_events_dead_letter|no_dead_letter": 1,
     }
     assert dashboards.indices.documents["rejected_rows"]["2020-09-24|g.csv|bad_time"] == {
         "time": "2020-09-24",
@@ -372,3 +385,87 @@ def test_objects_in_the_lake_keep_the_keys_of_0_1(dashboards: Dashboards) -> Non
     stored = dashboards.store.objects[SENT_COUNTS]
     assert pl.read_parquet_schema(stored) == METRIC_SCHEMA
     assert pl.read_parquet_metadata(stored)["index"] == dashboards.indices.uuids["event_metrics"]
+
+
+def metrics_of(store: MemoryObjectStore) -> DashboardMetrics:
+    search = ElasticsearchConfig("http://127.0.0.1:9")
+    return DashboardMetrics(store, search, KafkaConfig("127.0.0.1:9"))
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "day"),
+    [(-1, "1970-01-01"), (1_600_905_600_000, "2020-09-24"), (2**62, "9999-12-31")],
+)
+def test_dead_letters_of_any_time_and_content_are_counted(
+    monkeypatch: pytest.MonkeyPatch, timestamp: int, day: str
+) -> None:
+    letter = DeadLetter("f.csv", 5, ["price_missing"], "text").to_json()
+    values = [
+        letter.encode(),
+        b"[" * 10**5,
+        letter.replace(": 5", ": 1e999").encode(),
+        letter.replace(": 5", ": " + "9" * 5000).encode(),
+        b"\xff",
+        None,
+    ]
+    batch = MessageBatch(list(range(len(values))), values, timestamp)
+    monkeypatch.setattr(metrics, "read_range", lambda *_: iter([batch]))
+    client, invalid = metrics_of(MemoryObjectStore()), InvalidMessages(DEAD_LETTERS.name)
+    counts = client._count_dead_letters(OffsetRange(0, 0, len(values)), invalid)
+    assert counts == {
+        (day, "f.csv", "price_missing"): 1,
+        (day, DEAD_LETTERS.name, "no_dead_letter"): len(values) - 1,
+    }
+    assert invalid.count == len(values) - 1
+    assert invalid.examples[0] == "raw_events_dead_letter/0/1: not JSON: nested too deeply"
+
+
+OLD_REVENUE = {"revenue": pl.Decimal(18, 4)}
+
+
+def test_counts_that_an_older_version_sent_are_not_sent_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = events(event(event_type="purchase"))
+    profiles = build_profiles(rows, read_segments(), datetime(2026, 1, 1, tzinfo=UTC))
+    counts = add_counts([count_events(rows, profiles)]).with_columns(brand=pl.lit("(none)"))
+    store = MemoryObjectStore()
+    store.put(event_counts_name(0), to_parquet(counts))
+    store.put(SENT_COUNTS, to_parquet(counts.cast(OLD_REVENUE)[:1], {"index": "u"}))
+    dashboard = metrics_of(store)
+    sent: list[str] = []
+    monkeypatch.setattr(dashboard._indices, "index_uuid", lambda _: "u")
+    monkeypatch.setattr(dashboard._indices, "send", lambda _, documents: sent.extend(documents))
+    dashboard._update_event_counts(range(1), [])
+    assert len(sent) == counts.height - 1
+    stored = pl.read_parquet(store.objects[SENT_COUNTS])
+    assert_frame_equal(stored, counts)
+    assert stored.schema == METRIC_SCHEMA
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"[" * 100_000,
+        b'{"next_offsets": {"0": 1}}',
+        b'{"next_offsets": {"0": "x"}, "counts": []}',
+        b'{"next_offsets": {"0": -1}, "counts": []}',
+        b'{"next_offsets": [], "counts": []}',
+        b'{"next_offsets": {}, "counts": [["2020-09-24", "f.csv", 2]]}',
+        b'{"next_offsets": {}, "counts": [["2020-09-24", "f.csv", "r", null]]}',
+    ],
+)
+def test_damaged_counts_of_rejected_rows_are_counted_again(
+    dashboards: Dashboards, caplog: pytest.LogCaptureFixture, damaged: bytes
+) -> None:
+    dashboards.topics.produce(letter("bad_time"), letter("bad_price"), topic=DEAD_LETTERS)
+    dashboards.store.put(REJECTED_ROWS, damaged)
+    assert dashboards.connect().update([0], ())
+    assert dashboards.rejected() == {
+        "2020-09-24|f.csv|bad_time": 1,
+        "2020-09-24|f.csv|bad_price": 1,
+    }
+    assert "counts of rejected rows were damaged" in caplog.text

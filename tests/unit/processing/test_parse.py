@@ -14,6 +14,7 @@ from customer_profiles.lake.events import EVENT_SCHEMA
 from customer_profiles.processing import parse as parse_module
 from customer_profiles.processing.parse import _parse_one_by_one, _typed, bucket_numbers, parse
 from customer_profiles.processing.tasks.land import MAX_CUT_CHARACTERS, _dead_letter
+from tests.poison import poison
 
 
 def message(**changes: Any) -> dict[str, Any]:
@@ -104,10 +105,10 @@ def test_a_message_that_has_no_row_is_invalid(monkeypatch: pytest.MonkeyPatch) -
     """Whatever the contract accepts and a column does not, stops nothing."""
     values = [b"{%d}" % number for number in range(7)]
 
-    def decode(value: bytes) -> dict[str, Any]:
+    def decode_event(value: bytes) -> dict[str, Any]:
         return message(source_row=2**64 if value == b"{4}" else 5)
 
-    monkeypatch.setattr(parse_module, "decode", decode)
+    monkeypatch.setattr(parse_module, "decode_event", decode_event)
     rows, invalid = parse(values, 1, list(range(7)))
     assert rows["kafka_offset"].to_list() == [0, 1, 2, 3, 5, 6]
     assert rows.schema == pl.Schema(EVENT_SCHEMA)
@@ -176,3 +177,22 @@ def test_unknown_fields_are_accepted() -> None:
 def test_the_buckets_of_a_column_agree_with_the_contract() -> None:
     ids = [str(number) for number in range(100)]
     assert bucket_numbers(pl.Series(ids), 16).to_list() == [bucket_of(user, 16) for user in ids]
+
+
+def test_a_hundred_thousand_messages_of_strangers_are_events_or_invalid() -> None:
+    valid = [message(), message(brand="l'oréal", price="1.125"), message(category_code=None)]
+    messages = [value for _, value in poison([(b"7", encode(one)) for one in valid], 100_000, 5)]
+    events, invalid = 0, 0
+    for start in range(0, len(messages), 10_000):
+        offsets = list(range(start, start + 10_000))
+        rows, unreadable = parse(messages[start : start + 10_000], 1, offsets)
+        assert rows.schema == pl.Schema(EVENT_SCHEMA)
+        places = [*rows["kafka_offset"].to_list(), *(one.offset for one in unreadable)]
+        assert sorted(places) == offsets
+        assert {one.partition for one in unreadable} == {1}
+        # Each can be stored and sent as a dead letter.
+        assert all((one.reason + one.text).encode() for one in unreadable)
+        events += rows.height
+        invalid += len(unreadable)
+    assert events > 5_000
+    assert invalid > 50_000

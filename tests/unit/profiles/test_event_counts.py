@@ -74,6 +74,24 @@ def test_days_count_all_events_and_minutes_the_recent_ones() -> None:
     assert_frame_equal(add_counts([counts]), expected)
 
 
+def test_events_of_a_wrong_year_do_not_hide_the_recent_ones() -> None:
+    now = NOON + timedelta(hours=1)
+    ahead = (timedelta(0), timedelta(hours=20), timedelta(days=2), timedelta(days=300_000))
+    parts = [
+        count_events(events(event(event_time=NOON + step), event(user_id="8")), PROFILES, now)
+        for step in ahead
+    ]
+    counts = add_counts(parts)
+    minutes = counts.filter(pl.col("granularity") == "minute")["time"].unique().to_list()
+    # A clock may be wrong by hours.
+    assert minutes == [NOON + timedelta(hours=20)]
+    minutes = add_counts(parts[2:]).filter(pl.col("granularity") == "minute")["time"].unique()
+    assert minutes.to_list() == [event()["event_time"].replace(second=0)]
+    assert counts.filter(pl.col("granularity") == "day")["events"].sum() == 2 * len(ahead)
+    only_ahead = count_events(events(event(event_time=NOON + ahead[3])), PROFILES, now)
+    assert only_ahead["granularity"].to_list() == ["day"]
+
+
 @pytest.mark.parametrize(
     ("category_code", "category"),
     [

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from customer_profiles.contracts.rules import MAX_PRICE_DECIMALS, MAX_PRICE_DIGITS
+from customer_profiles.contracts.limits import MAX_PRICE_DECIMALS, MAX_PRICE_DIGITS
 from customer_profiles.profiles.aggregate import build_from_distinct
 from customer_profiles.profiles.event_counts import METRIC_SCHEMA, add_counts, count_events
 from customer_profiles.profiles.schema import PRICE, PROFILE_SCHEMA

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -129,6 +130,44 @@ def test_a_file_without_a_sample_label_is_not_overwritten(
     assert other_file.read_text() == "mine"
     assert make_sample.main(["--rows", "5", "--out", str(other_file), "--force"]) == 0
     assert make_sample.main(["--rows", "6", "--out", str(other_file)]) == 0
+
+
+def test_ctrl_c_leaves_no_half_file_and_no_old_one_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "events.csv"
+    assert make_sample.main(["--rows", "5", "--out", str(path)]) == 0
+    before = {file.name: file.read_text() for file in tmp_path.iterdir()}
+
+    class Interrupted:
+        def write_csv(self, new: Path) -> None:
+            assert new != path
+            new.write_text("half a fi")
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(make_sample, "make_events", lambda *_: Interrupted())
+    assert make_sample.main(["--rows", "9", "--out", str(path)]) == 130
+    assert capsys.readouterr().err == "Stopped. No file was written.\n"
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == before
+
+
+def test_ctrl_c_while_modules_are_imported_prints_one_line(tmp_path: Path) -> None:
+    (tmp_path / "polars.py").write_text(
+        "import time; print('importing', flush=True); time.sleep(30)"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "scripts/make_sample.py", "--out", str(tmp_path / "events.csv")],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout
+    assert child.stdout.readline() == "importing\n"
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate(timeout=20)
+    assert (child.returncode, errors) == (130, "Stopped. No file was written.\n")
 
 
 def test_less_than_one_row_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from customer_profiles.contracts.limits import MAX_KEYWORD_BYTES, MAX_SEARCHED_CHARACTERS
 from customer_profiles.profiles.schema import PROFILE_SCHEMA
-from customer_profiles.search.mapping import IGNORE_ABOVE, TEMPLATE, keyword_updates
+from customer_profiles.search.mapping import TEMPLATE, keyword_updates
 
 
 def test_the_mapping_lists_every_field_and_refuses_others() -> None:
@@ -38,16 +39,18 @@ def test_no_text_is_too_long_for_a_keyword_field() -> None:
     limits = {
         field.get("ignore_above") for field in properties.values() if field["type"] == "keyword"
     }
-    assert limits == {IGNORE_ABOVE}
-    assert 4 * IGNORE_ABOVE <= 32_766
+    assert limits == {MAX_SEARCHED_CHARACTERS}
+    assert 4 * MAX_SEARCHED_CHARACTERS <= MAX_KEYWORD_BYTES
 
 
 def test_keyword_fields_of_an_older_index_are_updated_once() -> None:
     properties = {
         "brand": {"type": "keyword", "index": False},
-        "reason": {"type": "keyword", "ignore_above": IGNORE_ABOVE},
+        "reason": {"type": "keyword", "ignore_above": MAX_SEARCHED_CHARACTERS},
         "time": {"type": "date"},
     }
     updates = keyword_updates(properties)
-    assert updates == {"brand": {"type": "keyword", "index": False, "ignore_above": IGNORE_ABOVE}}
+    assert updates == {
+        "brand": {"type": "keyword", "index": False, "ignore_above": MAX_SEARCHED_CHARACTERS}
+    }
     assert keyword_updates({**properties, **updates}) == {}

@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 
 from customer_profiles.common.errors import PipelineError
+from customer_profiles.contracts.limits import MAX_SEARCHED_CHARACTERS
 from customer_profiles.search import profile_index
 from customer_profiles.search.client import ElasticsearchConfig
 from customer_profiles.search.errors import IndexUnavailableError
-from customer_profiles.search.mapping import IGNORE_ABOVE
 from customer_profiles.search.profile_index import IndexRef, ProfileIndex
 
 ALIAS = "customer_profiles"
@@ -122,7 +122,7 @@ def test_indices_of_older_versions_accept_texts_of_any_length(
     for name in client.updated:
         assert client.all[name]["mappings"]["properties"] == {
             **old,
-            "favorite_brand": {"type": "keyword", "ignore_above": IGNORE_ABOVE},
+            "favorite_brand": {"type": "keyword", "ignore_above": MAX_SEARCHED_CHARACTERS},
         }
 
 

@@ -45,6 +45,17 @@ def test_an_unknown_server_has_no_logs(home: Path, capsys: pytest.CaptureFixture
     assert "There is no server zookeeper; there are kafka, spark-master" in capsys.readouterr().err
 
 
+def test_what_servers_log_about_their_clients_is_shown_escaped(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = home / "logs" / "kafka.log"
+    log.parent.mkdir()
+    log.write_bytes(b"client \x1b]0;title\x07 \xff\n\tat java\nlast")
+    assert main(["logs", "kafka"]) == 0
+    shown = capsys.readouterr().out
+    assert shown == "client \\x1b]0;title\\x07 \\xff\n    at java\nlast\n"
+
+
 def test_a_table_is_not_cut_on_a_narrow_terminal() -> None:
     out = io.StringIO()
     table = Table(box=None)

@@ -41,7 +41,7 @@ def test_every_listener_asks_for_the_account(properties: dict[str, str]) -> None
     ("password", "written"),
     [
         ("plain", '"plain"'),
-        ('quo"te', r'"quo\\"te"'),
+        ('quo"tes', r'"quo\\"tes"'),
         ("back\\slash", r'"back\\\\slash"'),
         ("${x};=#", '"${x};=#"'),
     ],

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from customer_profiles.contracts.limits import MAX_SEARCHED_CHARACTERS
 from customer_profiles.dashboards.panels import Panel
 from customer_profiles.profiles.event_counts import NONE, OTHER
-from customer_profiles.search.mapping import ALIAS, IGNORE_ABOVE
+from customer_profiles.search.mapping import ALIAS
 
 SHOWN_LENGTH = 60
 """Characters of a foreign text in a message."""
@@ -141,9 +142,11 @@ def shorten(text: str) -> str:
 
 def _text(parameters: Mapping[str, str], name: str) -> str | None:
     text = parameters.get(name) or None
-    if text and len(text) > IGNORE_ABOVE:
+    length = len((text or "").encode("utf-16-le", "surrogatepass")) // 2
+    if length > MAX_SEARCHED_CHARACTERS:
         raise InvalidFilterError(
-            f"{name} has {len(text):,} characters; a filter finds texts of at most {IGNORE_ABOVE:,}"
+            f"{name} has {length:,} characters; a filter finds texts of at most "
+            f"{MAX_SEARCHED_CHARACTERS:,}"
         )
     return text
 

@@ -1,7 +1,8 @@
 """The time steps of charts: days, or months or years where there are too many days to send.
 
-Elasticsearch refuses a response of more than 65,536 buckets (`search.max_buckets`). Panels ask for
-days that have data only, so this limit matters only for data that are spread over centuries.
+Elasticsearch refuses a response of more buckets than `contracts.limits.MAX_CHART_BUCKETS`. Panels
+ask for days that have data only, so this limit matters only for data that are spread over
+centuries.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, cast
 
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.common.progress import ProgressDisplay
+from customer_profiles.common.reports import ReportError, check_folder
 from customer_profiles.ingestion import render
 from customer_profiles.ingestion.header import check_header
 from customer_profiles.ingestion.inputs import CsvInput, FileInput, StreamInput
@@ -64,6 +65,7 @@ def run_setup(settings: Settings, console: Console) -> int:
 
 def run_ingest(file: str, settings: Settings, console: Console) -> int:
     """Ingest a file, or standard input if `file` is `-`, and write `ingest-latest.json`."""
+    check_folder(settings.reports)
     csv_input = _open_input(file, settings.strict)
     check_header(csv_input, settings.strict)
     ensure_topics(settings.kafka)
@@ -93,7 +95,12 @@ def run_ingest(file: str, settings: Settings, console: Console) -> int:
             )
 
         report = ingest(csv_input, source, publisher, on_batch, options)
-    path = report.write(settings.reports)
+    try:
+        path = report.write(settings.reports)
+    except ReportError as error:
+        # The check of the folder is long ago: its disk may be full by now.
+        render.print_ingest_report(report, None, console)
+        raise PipelineError(f"All rows are sent. {error}") from error
     render.print_ingest_report(report, path, console)
     if not report.adds_up:
         raise PipelineError(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from customer_profiles.common.errors import PipelineError
 from customer_profiles.contracts import COLUMNS, Reason, check, check_row
-from customer_profiles.contracts.rules import MAX_LINE_BYTES
+from customer_profiles.contracts.limits import MAX_LINE_BYTES
 from customer_profiles.ingestion.dead_letters import StoredDeadLetter, split_values
 from customer_profiles.ingestion.lines import check_line
+from customer_profiles.ingestion.spreadsheet import from_cell
 
 _ESCAPE = re.compile(r"\\x[89a-f][0-9a-f]")
 """A byte that is not UTF-8, as dead letters show it."""
@@ -20,7 +22,7 @@ Reasons = Sequence[str]
 
 
 def check_correction(
-    letter: StoredDeadLetter, values: dict[str, str], strict: bool
+    letter: StoredDeadLetter, cells: dict[str, str], strict: bool
 ) -> tuple[Values, Reasons]:
     """Check the values of an export that a person has corrected.
 
@@ -28,13 +30,14 @@ def check_correction(
 
     Args:
         letter: the dead letter.
-        values: its values in the corrected file, by column.
+        cells: its values in the corrected file, by column, as `read_corrections` returns them.
         strict: accept only what `contracts.check` accepts as it stands.
 
     Returns:
         Canonical values, and the reasons why the row is still no event.
     """
     exported = split_values(letter.content)
+    values = {column: from_cell(cells[column], exported.get(column, "")) for column in COLUMNS}
     if all(values[column].strip() == exported.get(column, "").strip() for column in COLUMNS):
         return {}, letter.content.reasons
     checked, reasons = check(values) if strict else check_row(values)[:2]
@@ -61,7 +64,11 @@ def check_text(letter: StoredDeadLetter, strict: bool) -> tuple[Values, Reasons]
     if Reason.NOT_UTF8 in content.reasons:
         # The text holds escapes in place of the original bytes, so it is not what the source had.
         return {}, [Reason.NOT_UTF8]
-    checked = check_line(
-        content.text.encode(), content.columns, separator=content.separator, strict=strict
-    )
+    try:
+        checked = check_line(
+            content.text.encode(), content.columns, separator=content.separator, strict=strict
+        )
+    except PipelineError:
+        # A header with its columns in another order ends an ingestion, and no redrive.
+        return {}, [Reason.REPEATED_HEADER]
     return checked.values, checked.reasons

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from customer_profiles.common.errors import PipelineError
-from customer_profiles.contracts import RAW_EVENTS
+from customer_profiles.common.reports import check_folder
+from customer_profiles.contracts import RAW_EVENTS, InvalidMessages
 from customer_profiles.ingestion import render
 from customer_profiles.ingestion.dead_letters import (
     Selection,
@@ -20,16 +21,17 @@ from customer_profiles.ingestion.dead_letters import (
     read_dead_letters,
     summarise,
 )
+from customer_profiles.ingestion.present_events import present_event_ids
 from customer_profiles.ingestion.redrive import (
     SOURCE,
     complete_report,
     mark_duplicates,
     plan_corrections,
     plan_selection,
-    read_event_ids,
     send_corrected,
 )
 from customer_profiles.ingestion.settings import Settings
+from customer_profiles.ingestion.sources import log_invalid
 from customer_profiles.kafka.admin import ensure_topics
 from customer_profiles.kafka.producer import create_publisher
 from customer_profiles.kafka.reader import read_topic
@@ -43,7 +45,10 @@ def run_dead_letters(
 ) -> int:
     """List dead letters; with a path, also export the open ones."""
     ensure_topics(settings.kafka)
-    letters = [letter for letter in read_dead_letters(settings.kafka) if selection.matches(letter)]
+    stored = read_dead_letters(settings.kafka)
+    for invalid in stored.invalid:
+        log_invalid(invalid)
+    letters = [letter for letter in stored.letters if selection.matches(letter)]
     if letters:
         render.print_overview(summarise(letters), console)
     else:
@@ -67,28 +72,35 @@ def run_redrive(
     Writes `replay-latest.json`.
     """
     _check_redrive_arguments(selection, corrected_path)
+    check_folder(settings.reports)
     rows = read_corrections(corrected_path) if corrected_path else []
     started = time.perf_counter()
     config = settings.kafka
     ensure_topics(config)
     # Acquired before anything is read, so that no other redrive sends the same events meanwhile.
     publisher = create_publisher(settings.kafka_client, config, SOURCE) if apply else None
-    letters = read_dead_letters(config, wait_for_open_transactions=apply)
+    stored = read_dead_letters(config, wait_for_open_transactions=apply)
+    letters = stored.letters
     plan = (
         plan_corrections(letters, rows, settings.strict)
         if corrected_path
         else plan_selection(letters, selection, settings.strict)
     )
-    present: Iterable[bytes | None] = ()
+    invalid_events = InvalidMessages(RAW_EVENTS.name)
+    present: Iterable[str] = ()
     if plan.corrected:
         events = read_topic(config, RAW_EVENTS, wait_for_open_transactions=apply)
-        present = (message.value() for message in events)
-    marked = mark_duplicates(plan.corrected, read_event_ids(present))
+        candidates = {corrected.event_id for corrected in plan.corrected}
+        present = present_event_ids(events, candidates, invalid_events)
+    marked = mark_duplicates(plan.corrected, present)
     if publisher:
         send_corrected(marked, publisher)
-    report = complete_report(plan, marked, apply, time.perf_counter() - started)
-    path = report.write(settings.reports)
+    invalid = [*stored.invalid, invalid_events]
+    for messages in invalid:
+        log_invalid(messages)
+    report = complete_report(plan, marked, apply, time.perf_counter() - started, invalid)
     render.print_redrive_report(report, console)
+    path = report.write(settings.reports)
     if not report.adds_up:
         raise PipelineError(
             "The dead letters do not add up. This is a defect of the redrive: please report it."

@@ -6,24 +6,35 @@ import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from customer_profiles.common.errors import PipelineError
-from customer_profiles.contracts import COLUMNS, DEAD_LETTERS, REPLAYED, DeadLetter, Reason, Topic
+from customer_profiles.contracts import (
+    COLUMNS,
+    DEAD_LETTERS,
+    REPLAYED,
+    DeadLetter,
+    InvalidMessageError,
+    InvalidMessages,
+    Reason,
+    Topic,
+    decode_dead_letter,
+    decode_redriven,
+)
 from customer_profiles.ingestion.lines import split_line
+from customer_profiles.ingestion.spreadsheet import to_cell
 from customer_profiles.kafka.config import KafkaConfig
-from customer_profiles.kafka.reader import read_topic
+from customer_profiles.kafka.reader import produced_at, read_topic
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
 EXPORT_COLUMNS = ("letter", "source", "source_row", "reasons", *COLUMNS, "text")
 """The columns of an export. `letter` is the dead-letter id; a redrive reads it and `COLUMNS`."""
-
-NO_DEAD_LETTER = "no_dead_letter"
-"""The reason of a message in the topic that is not a dead letter."""
+MAX_CELL_LENGTH = 2_000_000
+"""Characters of a cell that are read. Kafka takes messages of up to a million bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +82,18 @@ class Overview:
     """The newest open dead letter of each reason."""
 
 
+@dataclass(frozen=True, slots=True)
+class StoredDeadLetters:
+    """All dead letters that the topic still holds, each row once."""
+
+    letters: list[StoredDeadLetter]
+    invalid: list[InvalidMessages]
+    """What cannot be read, by topic. A message that is no dead letter is listed as one, too."""
+
+
 def read_dead_letters(
     config: KafkaConfig, *, wait_for_open_transactions: bool = False
-) -> list[StoredDeadLetter]:
+) -> StoredDeadLetters:
     """Read all dead letters that the topic still holds, each row once.
 
     Args:
@@ -87,27 +107,46 @@ def read_dead_letters(
     def read(topic: Topic) -> Iterator[Message]:
         return read_topic(config, topic, wait_for_open_transactions=wait_for_open_transactions)
 
-    replayed_ids = {(message.key() or b"").decode() for message in read(REPLAYED)}
+    return collect_dead_letters(read(REPLAYED), read(DEAD_LETTERS))
+
+
+def collect_dead_letters(
+    redriven: Iterable[Message], dead_letters: Iterable[Message]
+) -> StoredDeadLetters:
+    """Decode the messages of both topics, whatever they hold.
+
+    Args:
+        redriven: the messages of `raw_events_replayed`, in order.
+        dead_letters: the messages of `raw_events_dead_letter`, in order.
+    """
+    invalid_redriven = InvalidMessages(REPLAYED.name)
+    invalid_letters = InvalidMessages(DEAD_LETTERS.name)
+    redriven_ids = _redriven_ids(redriven, invalid_redriven)
     letters: dict[tuple[str, int, str], StoredDeadLetter] = {}
-    for message in read(DEAD_LETTERS):
-        dead_letter_id = f"{message.partition()}/{message.offset()}"
-        time = datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
-        content = _decode(message)
+    for message in dead_letters:
+        offset = message.offset() or 0
+        dead_letter_id = f"{message.partition()}/{offset}"
+        content, problem = decode_dead_letter(message.value(), offset)
+        if problem:
+            invalid_letters.add(message.partition(), offset, problem)
         row = (content.source, content.source_row, content.text)
         earlier = letters.pop(row, None)
-        replayed = dead_letter_id in replayed_ids or (earlier is not None and earlier.replayed)
-        letters[row] = StoredDeadLetter(dead_letter_id, time, content, replayed)
-    return list(letters.values())
+        replayed = dead_letter_id in redriven_ids or (earlier is not None and earlier.replayed)
+        letters[row] = StoredDeadLetter(dead_letter_id, produced_at(message), content, replayed)
+    return StoredDeadLetters(list(letters.values()), [invalid_redriven, invalid_letters])
 
 
-def _decode(message: Message) -> DeadLetter:
-    value = message.value() or b""
-    try:
-        return DeadLetter.from_json(value)
-    except ValueError:
-        # Anyone can publish to the topic. Show such a message as well, so that nothing is hidden.
-        text = value.decode(errors="backslashreplace")
-        return DeadLetter(DEAD_LETTERS.name, message.offset() or 0, [NO_DEAD_LETTER], text)
+def _redriven_ids(messages: Iterable[Message], invalid: InvalidMessages) -> set[str]:
+    """Return the ids of the dead letters that were sent again."""
+    ids: set[str] = set()
+    for message in messages:
+        try:
+            dead_letter_id, record = decode_redriven(message.key(), message.value())
+        except InvalidMessageError as error:
+            invalid.add(message.partition(), message.offset(), error)
+        else:
+            (ids.discard if record is None else ids.add)(dead_letter_id)
+    return ids
 
 
 def summarise(letters: Iterable[StoredDeadLetter]) -> Overview:
@@ -141,6 +180,8 @@ def split_values(letter: DeadLetter) -> dict[str, str]:
 def export_dead_letters(letters: Sequence[StoredDeadLetter], path: Path) -> None:
     """Write dead letters as CSV with `EXPORT_COLUMNS`, for a person to correct their values.
 
+    A cell that a spreadsheet would run as a formula has an apostrophe in front of it (`to_cell`).
+
     Args:
         letters: open dead letters.
         path: the CSV file, which is replaced.
@@ -150,20 +191,22 @@ def export_dead_letters(letters: Sequence[StoredDeadLetter], path: Path) -> None
     """
     try:
         with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, EXPORT_COLUMNS, lineterminator="\n")
+            # Python leaves a carriage return without quotes, and would read it as a line end.
+            writer = csv.DictWriter(
+                file, EXPORT_COLUMNS, lineterminator="\n", quoting=csv.QUOTE_ALL
+            )
             writer.writeheader()
             for letter in letters:
                 content = letter.content
-                writer.writerow(
-                    {
-                        "letter": letter.dead_letter_id,
-                        "source": content.source,
-                        "source_row": content.source_row,
-                        "reasons": " ".join(content.reasons),
-                        **split_values(content),
-                        "text": content.text,
-                    }
-                )
+                cells = {
+                    "letter": letter.dead_letter_id,
+                    "source": content.source,
+                    "source_row": str(content.source_row),
+                    "reasons": " ".join(content.reasons),
+                    **split_values(content),
+                    "text": content.text,
+                }
+                writer.writerow({name: to_cell(cell) for name, cell in cells.items()})
     except OSError as error:
         raise PipelineError(
             f"{path} cannot be written: {error}.\nName another file: EXPORT=…"
@@ -177,11 +220,13 @@ def read_corrections(path: Path) -> list[tuple[str, dict[str, str]]]:
         path: the CSV file. It may lack the columns that only inform.
 
     Returns:
-        The dead-letter id and the nine values of each row.
+        The dead-letter id and the nine cells of each row. `from_cell` makes values of them.
 
     Raises:
         PipelineError: the file cannot be read, or it lacks a column.
     """
+    # By default, cells are limited to 128 KiB. An escaped line may be longer.
+    csv.field_size_limit(MAX_CELL_LENGTH)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)

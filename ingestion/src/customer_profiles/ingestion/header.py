@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
+from customer_profiles.common.console import printable
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.contracts import COLUMNS, OPTIONAL_FIELDS
 from customer_profiles.contracts.leniency import is_time
 from customer_profiles.ingestion.blocks import read_full
 from customer_profiles.ingestion.containers import shell_name
 from customer_profiles.ingestion.inputs import CsvInput
-from customer_profiles.ingestion.lines import printable, split_header
+from customer_profiles.ingestion.lines import SHOWN_LENGTH, split_header
 
 MAX_HEADER_BYTES = 64 * 1024
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -50,7 +51,8 @@ def check_header(csv_input: CsvInput, strict: bool = False) -> None:
         PipelineError: as `parse_header`, or the input cannot be read.
     """
     with csv_input.open() as stream:
-        start = read_full(csv_input.label, stream, MAX_HEADER_BYTES, until=b"\n")
+        # One byte more than a header may have, which is a line feed or makes it too long.
+        start = read_full(csv_input.label, stream, MAX_HEADER_BYTES + 1, until=b"\n")
         parse_header(csv_input.label, start, strict)
 
 
@@ -73,6 +75,12 @@ def parse_header(label: str, start: bytes, strict: bool = False) -> Header:
             f"{label} is empty: it has neither a header nor a row.\nName a file with events: FILE=…"
         )
     line, _, _ = start.partition(b"\n")
+    if len(line) > MAX_HEADER_BYTES:
+        raise PipelineError(
+            f"The first line of {label} is longer than {MAX_HEADER_BYTES:,} bytes; nothing was "
+            f"sent.\nIt begins with: {printable(line.decode(errors='replace'), SHOWN_LENGTH)}\n"
+            "Is it CSV, with a line end after each row?"
+        )
     text = line.removeprefix(BYTE_ORDER_MARK).decode("utf-8", "replace").rstrip("\r")
     required = COLUMNS if strict else [name for name in COLUMNS if name not in OPTIONAL_FIELDS]
     for separator in "," if strict else SEPARATORS:
@@ -99,7 +107,7 @@ def _refuse_repeated_names(label: str, text: str, names: list[str], separator: s
     script = "1s/.*/" + separator.join(unique).replace("\\", r"\\").replace("/", r"\/") + "/"
     raise PipelineError(
         f"{label} has the column{'s' if len(repeated) > 1 else ''} {', '.join(repeated)} more than "
-        f"once; nothing was sent.\nIts first line is: {printable(text)}\n"
+        f"once; nothing was sent.\nIts first line is: {printable(text, SHOWN_LENGTH)}\n"
         "Give the columns that are not meant another name. To keep the first of each:\n"
         f"  sed {shlex.quote(printable(script, 2000))} {shell_name(label)} | make ingest FILE=-"
     )
@@ -117,5 +125,6 @@ def _describe_missing(label: str, text: str, required: list[str] | tuple[str, ..
         hints = f"\nIts fields are separated by {SEPARATORS[best]}; STRICT=1 requires a comma."
     return (
         f"{label} lacks the column{plural} {', '.join(missing)}; nothing was sent.\n"
-        f"Its first line is: {printable(text)}{hints}\nThe columns are {', '.join(COLUMNS)}."
+        f"Its first line is: {printable(text, SHOWN_LENGTH)}{hints}\n"
+        f"The columns are {', '.join(COLUMNS)}."
     )

@@ -12,6 +12,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Protocol
 
+from customer_profiles.common.console import printable
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.contracts import Leniency
 from customer_profiles.ingestion.containers import (
@@ -21,7 +22,6 @@ from customer_profiles.ingestion.containers import (
     decompress,
 )
 from customer_profiles.ingestion.encodings import to_text
-from customer_profiles.ingestion.lines import printable
 
 logger = logging.getLogger(__name__)
 

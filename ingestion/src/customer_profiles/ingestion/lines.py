@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from customer_profiles.common.console import printable
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.contracts import COLUMNS, Leniency, Reason, check, check_row
-from customer_profiles.contracts.rules import MAX_LINE_BYTES
+from customer_profiles.contracts.limits import MAX_LINE_BYTES
 
 BYTE_ORDER_MARK = "\ufeff"
+SHOWN_LENGTH = 200
+"""Characters of a line that a message quotes."""
+KEPT_LINE_BYTES = 2 * MAX_LINE_BYTES
+"""The longest text of a dead letter.
+
+It is more than a line may have, so that the beginning of a line never passes for a whole one. With
+all its characters escaped, it still fits into a message.
+"""
 
 
 class CheckedLine(NamedTuple):
@@ -38,12 +48,13 @@ def check_line(
     Raises:
         PipelineError: the line is a header whose columns are in another order.
     """
+    # Before anything else, because of a longer line only the beginning may be at hand.
+    if len(line) > MAX_LINE_BYTES:
+        return CheckedLine({}, [Reason.LINE_TOO_LONG])
     try:
         text = line.decode()
     except UnicodeDecodeError:
         return CheckedLine({}, [Reason.NOT_UTF8])
-    if len(line) > MAX_LINE_BYTES:
-        return CheckedLine({}, [Reason.LINE_TOO_LONG])
     checked = _check_text(text, columns, separator, strict)
     if not checked.reasons:
         return checked
@@ -86,7 +97,8 @@ def _is_header(text: str, columns: Sequence[str], separator: str) -> bool:
         # The rows below it would be read with the values of other columns.
         raise PipelineError(
             "A header with its columns in another order stands in the middle of the input:\n"
-            f"{printable(text)}\nThe rows below it have other columns than those above it. "
+            f"{printable(text, SHOWN_LENGTH)}\n"
+            "The rows below it have other columns than those above it. "
             "Ingest the files one by one, before they are joined."
         )
     return False
@@ -101,11 +113,28 @@ def split_header(text: str, separator: str) -> list[str]:
     return [field.strip() for field in fields]
 
 
-def printable(text: str, length: int = 200) -> str:
-    """Return the beginning of a text for a terminal, with control characters as escapes."""
-    return "".join(
-        character
-        if character.isprintable()
-        else character.encode("unicode_escape", "backslashreplace").decode()
-        for character in text[:length]
-    )
+def is_blank(line: bytes) -> bool:
+    """Return whether a line has nothing but white space, so that it is no row."""
+    if len(line) > MAX_LINE_BYTES:
+        return not line.strip()
+    return not line.decode(errors="replace").replace("\ufeff", "").strip()
+
+
+def kept_text(line: bytes) -> str:
+    r"""Return the text of a rejected line, as its dead letter keeps it.
+
+    Bytes that are not UTF-8 become escapes such as \xe9. A line that is longer than
+    `KEPT_LINE_BYTES` is cut, between two characters.
+    """
+    if len(line) <= KEPT_LINE_BYTES:
+        return line.decode(errors="backslashreplace")
+    # Where the line is cut, the decoder leaves out a character of which only a part is there.
+    decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+    return decoder.decode(line[:KEPT_LINE_BYTES])
+
+
+def cut_detail(line_bytes: int) -> str | None:
+    """Return what a dead letter says about a line that it does not keep as a whole."""
+    if line_bytes <= KEPT_LINE_BYTES:
+        return None
+    return f"a line of {line_bytes:,} bytes, cut after {KEPT_LINE_BYTES:,}"

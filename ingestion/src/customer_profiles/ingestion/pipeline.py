@@ -10,10 +10,11 @@ from datetime import datetime
 import polars as pl
 
 from customer_profiles.common.clock import now_utc
+from customer_profiles.common.console import printable
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.contracts import DEAD_LETTERS, PROGRESS, RAW_EVENTS, DeadLetter
 from customer_profiles.ingestion.inputs import CsvInput
-from customer_profiles.ingestion.lines import printable
+from customer_profiles.ingestion.lines import SHOWN_LENGTH
 from customer_profiles.ingestion.options import DEFAULTS, Options
 from customer_profiles.ingestion.prefetch import prefetch
 from customer_profiles.ingestion.prepare import Batch, prepare_batches
@@ -53,7 +54,9 @@ def ingest(
             answering.
     """
     started = time.perf_counter()
-    report = IngestReport(file=csv_input.label, source=source.name)
+    report = IngestReport(
+        file=csv_input.label, source=source.name, invalid_records=source.invalid_records
+    )
     totals = _resume(source, report)
     reasons, normalised = Counter[str](), Counter[str]()
     stage_times = StageTimes()
@@ -118,7 +121,7 @@ def _check_rejected(
         f"{totals['dead_lettered']:,} of the first {totals['read']:,} rows would be rejected, "
         f"more than {100 * max_rejected_share:.4g} %; "
         "the run has stopped and these rows were not sent.\n"
-        f"{counted}\nFor example: {printable(example)}\n{remedy}"
+        f"{counted}\nFor example: {printable(example, SHOWN_LENGTH)}\n{remedy}"
         "Correct the file, or accept more rejected rows: MAX_REJECTED_PERCENT=100 accepts all of "
         "them, and they become dead letters."
     )

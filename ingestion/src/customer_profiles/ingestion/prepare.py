@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from customer_profiles.contracts import DeadLetter, Leniency
+from customer_profiles.contracts.limits import MAX_MESSAGE_BYTES
 from customer_profiles.ingestion.blocks import Block, read_blocks
 from customer_profiles.ingestion.deduplicate import Deduplicator
 from customer_profiles.ingestion.header import parse_header
 from customer_profiles.ingestion.inputs import CsvInput
+from customer_profiles.ingestion.lines import cut_detail, is_blank
 from customer_profiles.ingestion.messages import encode
 from customer_profiles.ingestion.options import Options
 from customer_profiles.ingestion.report import StageTimes
 from customer_profiles.ingestion.sources import Source
 from customer_profiles.ingestion.validate import ValidatedBlock, validate
+
+MESSAGE_OVERHEAD = 20_000
+"""Bytes of a message beside its value: its key, which is the name of the source, and its frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +92,11 @@ class _RowReader:
         if self.header.separator != ",":
             self._conversions.append(Leniency.SEPARATOR)
 
-    def validate(self, data: bytes, first_row: int) -> ValidatedBlock:
-        """Judge the rows of some whole lines, the first of which has the number `first_row`."""
+    def validate(self, data: bytes, first_row: int, line_bytes: int = 0) -> ValidatedBlock:
+        """Judge the rows of some whole lines, the first of which has the number `first_row`.
+
+        `line_bytes` is as in `Block`.
+        """
         block = validate(
             data,
             self.header.columns,
@@ -99,15 +107,28 @@ class _RowReader:
         )
         if block.accepted.height:
             block.normalised.update(dict.fromkeys(self._conversions, block.accepted.height))
+        if line_bytes:
+            detail = pl.lit(cut_detail(line_bytes), pl.String).alias("detail")
+            block = replace(block, rejected=block.rejected.with_columns(detail))
         return block
 
     def dead_letters(self, rejected: pl.DataFrame) -> list[str]:
         """Encode rejected rows as dead letters."""
         columns, separator = list(self.header.columns), self.header.separator
         return [
-            DeadLetter(self._source, columns=columns, separator=separator, **row).to_json()
+            _to_message(DeadLetter(self._source, columns=columns, separator=separator, **row))
             for row in rejected.iter_rows(named=True)
         ]
+
+
+def _to_message(letter: DeadLetter) -> str:
+    """Encode a dead letter as a message that Kafka takes."""
+    value = letter.to_json()
+    if len(value.encode()) <= MAX_MESSAGE_BYTES - MESSAGE_OVERHEAD:
+        return value
+    # Only a header of tens of thousands of control characters makes a letter that long.
+    detail = f"{letter.detail or 'a line'}; its header is too long to be kept"
+    return replace(letter, columns=None, detail=detail).to_json()
 
 
 class _Preparer:
@@ -125,6 +146,8 @@ class _Preparer:
 
     def prepare(self, block: Block) -> Batch | None:
         """Return the batch of a block; None if the whole block was ingested before."""
+        if block.line_bytes:
+            return self._prepare_long_line(block)
         ingested, new = _split_at(block, self._position, self._ingested_end)
         self._position = block.end
         completes_cut_line = False
@@ -135,11 +158,27 @@ class _Preparer:
                 not ingested.endswith(b"\n") and bool(new) and not new.startswith((b"\n", b"\r"))
             )
             if completes_cut_line:
-                new = ingested[ingested.rfind(b"\n") + 1 :] + new
-                self._row -= 1
+                part = ingested[ingested.rfind(b"\n") + 1 :]
+                new = part + new
+                # A part that was blank did not count as a row.
+                self._row -= not is_blank(part)
         if block.end <= self._ingested_end:
             return None
         return self._to_batch(block, new, completes_cut_line)
+
+    def _prepare_long_line(self, block: Block) -> Batch | None:
+        """Return the batch of a line of which only the beginning is at hand."""
+        self._position = block.end
+        known_bytes = self._ingested_end - block.start
+        is_known = known_bytes >= block.line_bytes
+        if is_known:
+            self._row += self._reader.validate(block.data, self._row).read
+            if block.end <= self._ingested_end:
+                return None
+        # The line was not counted in this run, so the number of its row is that of the part which
+        # an earlier run saw.
+        data = b"" if is_known else block.data
+        return self._to_batch(block, data, completes_cut_line=not is_known and known_bytes > 0)
 
     def _seed(self, ingested: bytes) -> None:
         """Count rows that were ingested before, and remember their events."""
@@ -151,7 +190,7 @@ class _Preparer:
 
     def _to_batch(self, block: Block, new: bytes, completes_cut_line: bool) -> Batch:
         with self._stage_times.timed("validate"):
-            validated = self._reader.validate(new, self._row)
+            validated = self._reader.validate(new, self._row, block.line_bytes)
         events = validated.accepted
         if self._deduplicator:
             with self._stage_times.timed("deduplicate"):

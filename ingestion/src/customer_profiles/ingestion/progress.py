@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
-from customer_profiles.contracts import PROGRESS
+from customer_profiles.contracts import (
+    PROGRESS,
+    InvalidMessageError,
+    InvalidMessages,
+    Progress,
+    decode_progress,
+)
 from customer_profiles.kafka.config import KafkaConfig
 from customer_profiles.kafka.reader import read_topic
 
+if TYPE_CHECKING:
+    from confluent_kafka import Message
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Progress of one source, committed in the same transaction as the rows that it counts."""
-
-    source: str
-    """The file's name, with a number if another file of that name came before."""
-    end: int
-    """Decompressed bytes of the source that are in the topics."""
-    digest: str
-    """SHA-256 of those bytes. It recognises the source by its content, whatever its path."""
-    read: int
-    accepted: int
-    dead_lettered: int
-    duplicates: int
-    updated_at: str
-    """ISO 8601, UTC."""
-    topic_id: str | None = None
-    """Kafka's id of the topic `raw_events` that has the events; None in records of old versions.
-
-    `kafka.source_records.NO_TOPIC` says that they are not all there any more."""
-
-    def to_json(self) -> str:
-        """Encode the record as the value of a message."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, data: bytes | str) -> Progress:
-        """Decode a record from the value of a message."""
-        return cls(**json.loads(data))
+__all__ = ["Progress", "collect_progress", "new_source_name", "read_progress"]
 
 
 def read_progress(
@@ -47,13 +26,17 @@ def read_progress(
     *,
     wait_for_open_transactions: bool = False,
     on_wait: Callable[[], None] | None = None,
+    invalid: InvalidMessages | None = None,
 ) -> dict[str, Progress]:
     """Read the newest record of every source.
+
+    A message that is no progress record has no effect: an earlier record of its key remains.
 
     Args:
         config: where Kafka is.
         wait_for_open_transactions: as for `read_topic`.
         on_wait: as for `read_topic`.
+        invalid: counts the messages that are no progress records.
 
     Returns:
         Records by the name of their source.
@@ -67,8 +50,33 @@ def read_progress(
         wait_for_open_transactions=wait_for_open_transactions,
         on_wait=on_wait,
     )
-    records = (Progress.from_json(message.value() or b"") for message in messages)
-    return {record.source: record for record in records}
+    return collect_progress(
+        messages, InvalidMessages(PROGRESS.name) if invalid is None else invalid
+    )
+
+
+def collect_progress(messages: Iterable[Message], invalid: InvalidMessages) -> dict[str, Progress]:
+    """Decode the messages of the topic, whatever they hold.
+
+    Args:
+        messages: the messages of `ingest_progress`, in order.
+        invalid: counts the messages that are no progress records.
+
+    Returns:
+        Records by the name of their source.
+    """
+    records: dict[str, Progress] = {}
+    for message in messages:
+        try:
+            source, record = decode_progress(message.key(), message.value())
+        except InvalidMessageError as error:
+            invalid.add(message.partition(), message.offset(), error)
+            continue
+        if record is None:
+            records.pop(source, None)
+        else:
+            records[source] = record
+    return records
 
 
 def new_source_name(file_name: str, known_names: Iterable[str]) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -16,11 +15,21 @@ from customer_profiles.contracts import (
     RAW_EVENTS,
     REPLAYED,
     SCHEMA_VERSION,
+    InvalidMessageError,
+    InvalidMessages,
+    Redriven,
     category_root,
+    decode_event,
     encode,
     event_id,
 )
-from customer_profiles.ingestion.corrections import Reasons, Values, check_correction, check_text
+from customer_profiles.ingestion.corrections import (
+    NOT_A_ROW,
+    Reasons,
+    Values,
+    check_correction,
+    check_text,
+)
 from customer_profiles.ingestion.dead_letters import Selection, StoredDeadLetter
 from customer_profiles.ingestion.report import RedriveReport
 from customer_profiles.kafka.producer import Publisher
@@ -104,12 +113,18 @@ def _plan(checked: Iterable[tuple[StoredDeadLetter, Values, Reasons]], unknown: 
             report.still_rejected += 1
             reason_counts.update(str(reason) for reason in reasons)
         else:
-            corrected.append(_to_message(letter, values))
+            try:
+                corrected.append(_to_message(letter, values))
+            except InvalidMessageError:
+                # Its values are those of an event, and its place is not one of a row.
+                report.still_rejected += 1
+                reason_counts[NOT_A_ROW] += 1
     report.reasons = dict(reason_counts.most_common())
     return RedrivePlan(corrected, report)
 
 
 def _to_message(letter: StoredDeadLetter, values: Values) -> Corrected:
+    """Return the message of an event; raise `InvalidMessageError` if processing would reject it."""
     identity = event_id(values)
     message = {
         "event_id": identity,
@@ -119,7 +134,9 @@ def _to_message(letter: StoredDeadLetter, values: Values) -> Corrected:
         "source": letter.content.source,
         "source_row": letter.content.source_row,
     }
-    return Corrected(letter, identity, values["user_id"] or "", encode(message).decode())
+    value = encode(message)
+    decode_event(value)
+    return Corrected(letter, identity, values["user_id"] or "", value.decode())
 
 
 def mark_duplicates(
@@ -141,20 +158,6 @@ def mark_duplicates(
         marked.append(replace(event, duplicate=event.event_id in seen))
         seen.add(event.event_id)
     return marked
-
-
-def read_event_ids(values: Iterable[bytes | None]) -> Iterator[str]:
-    """Yield the `event_id` of each message value that has one."""
-    prefix = b'{"event_id":"'
-    for value in values:
-        if value and value.startswith(prefix):
-            # The encoding of `contracts.encode`: there is no need to parse the whole message.
-            yield value[len(prefix) : len(prefix) + 32].decode(errors="replace")
-        elif value:
-            try:
-                yield str(json.loads(value)["event_id"])
-            except (ValueError, TypeError, KeyError):
-                continue
 
 
 def send_corrected(
@@ -179,7 +182,9 @@ def send_corrected(
         events = [event for event in chunk if not event.duplicate]
         now = clock().isoformat(timespec="seconds")
         letter_ids = _texts(event.letter.dead_letter_id for event in chunk)
-        notes = _texts(_note(event, now) for event in chunk)
+        notes = _texts(
+            Redriven(event.event_id, not event.duplicate, now).to_json() for event in chunk
+        )
         publisher.begin()
         try:
             keys, values = _texts(e.key for e in events), _texts(e.value for e in events)
@@ -191,16 +196,16 @@ def send_corrected(
         publisher.commit()
 
 
-def _note(event: Corrected, now: str) -> str:
-    return json.dumps({"event_id": event.event_id, "sent": not event.duplicate, "replayed_at": now})
-
-
 def _texts(values: Iterable[str]) -> pl.Series:
     return pl.Series(list(values), dtype=pl.String)
 
 
 def complete_report(
-    plan: RedrivePlan, marked: Sequence[Corrected], applied: bool, seconds: float
+    plan: RedrivePlan,
+    marked: Sequence[Corrected],
+    applied: bool,
+    seconds: float,
+    invalid: Iterable[InvalidMessages] = (),
 ) -> RedriveReport:
     """Return the report of a plan whose duplicates are known.
 
@@ -209,6 +214,7 @@ def complete_report(
         marked: its events, as `mark_duplicates` returns them.
         applied: whether the events were sent.
         seconds: duration of the redrive.
+        invalid: the messages that could not be read.
     """
     duplicates = sum(event.duplicate for event in marked)
     return replace(
@@ -216,5 +222,6 @@ def complete_report(
         applied=applied,
         duplicates=duplicates,
         sent=len(marked) - duplicates,
+        invalid_messages={messages.topic: messages.count for messages in invalid if messages.count},
         seconds=round(seconds, 3),
     )

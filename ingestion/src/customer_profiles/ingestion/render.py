@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from customer_profiles.ingestion.lines import printable
+from customer_profiles.common.console import printable
 from customer_profiles.ingestion.remedies import remedy_of
 
 if TYPE_CHECKING:
@@ -32,11 +32,14 @@ def print_source(
     csv_input: CsvInput, source: Source, bootstrap_servers: str, reingest: bool, console: Console
 ) -> None:
     """Print which source a run ingests, and what of it is in the topics already."""
-    _print(console, f"Ingesting {csv_input.label} as {source.name} into {bootstrap_servers}")
+    name = printable(source.name)
+    _print(console, f"Ingesting {csv_input.label} as {name} into {bootstrap_servers}")
     progress = source.progress
     if progress:
         again = "; sending all of them again" if reingest else ""
-        _print(console, f"{progress.read:,} rows are in since {progress.updated_at}{again}")
+        _print(
+            console, f"{progress.read:,} rows are in since {printable(progress.updated_at)}{again}"
+        )
     elif source.lost:
         _print(
             console,
@@ -47,12 +50,12 @@ def print_source(
         _print(
             console,
             f"{csv_input.name} was ingested before with other content: "
-            f"this is a new source, {source.name}",
+            f"this is a new source, {name}",
         )
 
 
-def print_ingest_report(report: IngestReport, path: Path, console: Console) -> None:
-    """Print the counts of an ingestion and where its report is."""
+def print_ingest_report(report: IngestReport, path: Path | None, console: Console) -> None:
+    """Print the counts of an ingestion and where its report is, if it could be written."""
     if report.already_ingested and not report.read:
         _print(
             console,
@@ -77,7 +80,8 @@ def print_ingest_report(report: IngestReport, path: Path, console: Console) -> N
         if report.normalised:
             _print(console, "Read as they were meant; STRICT=1 rejects them:")
             _print_counts(report.normalised, console)
-    _print(console, f"Report: {path}. Next: make process")
+    place = f"Report: {path}. " if path else ""
+    _print(console, f"{place}Next: make process")
 
 
 def print_simulation_start(
@@ -104,10 +108,11 @@ def print_overview(overview: Overview, console: Console) -> None:
     )
     _print(console, "\nReason", style="bold")
     for reason, count in overview.by_reason.most_common():
-        _print(console, f"  {count:>9,}  {reason}")
+        _print(console, f"  {count:>9,}  {printable(reason, EXAMPLE_LENGTH)}")
         letter = overview.examples[reason].content
-        detail = f" ({letter.detail})" if letter.detail else ""
-        place = f"{letter.source} row {letter.source_row:,}{detail}:"
+        detail = f" ({printable(letter.detail, EXAMPLE_LENGTH)})" if letter.detail else ""
+        source = printable(letter.source, EXAMPLE_LENGTH)
+        place = f"{source} row {letter.source_row:,}{detail}:"
         _print(console, f"             {place}", style="dim")
         _print(console, f"             {printable(letter.text, EXAMPLE_LENGTH)}", style="dim")
     _print(console, "\nSource", style="bold")
@@ -153,7 +158,7 @@ def print_next_step(report: RedriveReport, path: Path, console: Console) -> None
 
 def _print_counts(counts: Mapping[str, int], console: Console) -> None:
     for name, count in counts.items():
-        _print(console, f"  {count:>9,}  {name}")
+        _print(console, f"  {count:>9,}  {printable(name, EXAMPLE_LENGTH)}")
 
 
 def _print(console: Console, text: str, style: str | None = None) -> None:

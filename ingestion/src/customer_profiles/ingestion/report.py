@@ -49,6 +49,8 @@ class IngestReport:
     reasons: dict[str, int] = field(default_factory=dict)
     normalised: dict[str, int] = field(default_factory=dict)
     """How many values of accepted rows were rewritten, by `contracts.Leniency`."""
+    invalid_records: int = 0
+    """Messages in the topic of progress that could not be read and had no effect."""
     seconds: float = 0.0
     events_per_second: float = 0.0
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -108,6 +110,8 @@ class RedriveReport:
     still_rejected: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     """Why dead letters are still rejected."""
+    invalid_messages: dict[str, int] = field(default_factory=dict)
+    """Messages that could not be read, by topic."""
     seconds: float = 0.0
 
     @property

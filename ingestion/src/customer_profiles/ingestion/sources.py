@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from customer_profiles.contracts import RAW_EVENTS
+from customer_profiles.common.console import printable
+from customer_profiles.contracts import PROGRESS, RAW_EVENTS, InvalidMessages
 from customer_profiles.ingestion.blocks import prefix_digests
 from customer_profiles.ingestion.inputs import CsvInput
 from customer_profiles.ingestion.progress import Progress, new_source_name, read_progress
@@ -17,6 +19,8 @@ from customer_profiles.kafka.source_records import NO_TOPIC
 
 if TYPE_CHECKING:
     from customer_profiles.kafka.producer import Publisher
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,8 @@ class Source:
     """Kafka's id of the topic that the events go to."""
     lost: Progress | None = None
     """The record of a source whose events are not all in the topic any more."""
+    invalid_records: int = 0
+    """Messages in the topic of progress that could not be read and had no effect."""
 
 
 def current_topic(config: KafkaConfig, records: Iterable[Progress]) -> SentTo:
@@ -124,9 +130,19 @@ def acquire_source(
         publisher = create_publisher(client, config, source.name)
         # Identify the source once more. The run that was just fenced may have committed in between,
         # another input may have claimed the name, and open transactions may have hidden records.
-        records = read_progress(config, wait_for_open_transactions=True, on_wait=on_wait)
+        invalid = InvalidMessages(PROGRESS.name)
+        records = read_progress(
+            config, wait_for_open_transactions=True, on_wait=on_wait, invalid=invalid
+        )
         current = identify_source(csv_input, records, topic)
         if current.name == source.name:
-            return current, publisher
+            log_invalid(invalid)
+            return replace(current, invalid_records=invalid.count), publisher
         publisher.close()
         source = current
+
+
+def log_invalid(invalid: InvalidMessages) -> None:
+    """Warn about messages that could not be read, in one line, if there are any."""
+    if invalid.count:
+        logger.warning("%s", printable(str(invalid)), extra={"event": "invalid_messages"})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from customer_profiles.contracts.rules import MAX_LINE_BYTES
+from customer_profiles.contracts.limits import MAX_LINE_BYTES
+from customer_profiles.ingestion.lines import is_blank
 
 NumberedLine = tuple[int, bytes]
 """Row number and line, without its line feed."""
@@ -56,7 +57,7 @@ def separate_irregular(
         ):
             regular.append(line)
             numbers.append(row)
-        elif not line.decode(errors="replace").replace("\ufeff", "").strip():
+        elif is_blank(line):
             continue
         else:
             irregular.append((row, line))

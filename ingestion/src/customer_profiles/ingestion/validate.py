@@ -22,14 +22,16 @@ from customer_profiles.contracts.rules import (
     PLAIN_TEXT,
     PLAIN_TIME,
 )
-from customer_profiles.ingestion.lines import check_line
+from customer_profiles.ingestion.lines import check_line, cut_detail, kept_text
 from customer_profiles.ingestion.messages import to_messages
 from customer_profiles.ingestion.structure import NumberedLine, is_regular, separate_irregular
+from customer_profiles.ingestion.times import contract_times
 
 REJECTED_SCHEMA: dict[str, Any] = {
     "source_row": pl.Int64,
     "reasons": pl.List(pl.String),
     "text": pl.String,
+    "detail": pl.String,
 }
 
 _OPTIONAL_COLUMNS = tuple(name for name in COLUMNS if name in OPTIONAL_FIELDS)
@@ -44,7 +46,8 @@ class ValidatedBlock:
     accepted: pl.DataFrame
     """The fields of a message (`contracts.MESSAGE_FIELDS`), in the order of the rows."""
     rejected: pl.DataFrame
-    """Columns as in `REJECTED_SCHEMA`; `text` is the original line."""
+    """Columns as in `REJECTED_SCHEMA`; `text` is the original line, or its beginning if `detail`
+    says so."""
     normalised: Counter[str]
     """How many values of accepted rows were rewritten, by `contracts.Leniency`."""
 
@@ -81,17 +84,17 @@ def validate(
     table, data, irregular = _split_rows(data, columns, separator, first_row)
     row_count = table.height + len(irregular)
     table, null_words = (table, None) if strict else _drop_null_words(table)
-    is_canonical = table.select(_is_canonical(strict)).to_series()
+    table, is_canonical, rewritten_times = _judge(table, strict)
     if not is_canonical.all():
         lines = data.split(b"\n")
         indices = (~is_canonical).arg_true().to_list()
         row_numbers = table["source_row"].gather(indices)
         irregular += zip(row_numbers.to_list(), (lines[i] for i in indices), strict=True)
         table = table.filter(is_canonical)
-    table = table.with_columns(_contract_time())
     accepted, rejected, normalised = _check_one_by_one(
         sorted(irregular), columns, separator, strict
     )
+    normalised[Leniency.TIME_FORMAT] += rewritten_times
     if null_words is not None:
         normalised[Leniency.NULL_WORD] += int(null_words.filter(is_canonical).sum())
     if accepted.height:
@@ -150,16 +153,41 @@ def _drop_null_words(table: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series | Non
     return table.with_columns(values), is_word.select(pl.sum_horizontal(pl.all())).to_series()
 
 
+def _judge(table: pl.DataFrame, strict: bool) -> tuple[pl.DataFrame, pl.Series, int]:
+    """Find the rows that are events without asking the reference.
+
+    Returns:
+        The table with the times of these rows as the contract has them, which rows these are, and
+        how many of their times count as rewritten.
+    """
+    checks = table.select(_has_plain_time().alias("time"), _is_canonical(strict).alias("others"))
+    times = table.select(_contract_time()).to_series()
+    is_canonical = checks["time"] & checks["others"]
+    places = (checks["others"] & ~checks["time"]).arg_true()
+    if places.is_empty():
+        return table.with_columns(times), is_canonical, 0
+    read = contract_times(table["event_time"].gather(places), strict)
+    is_read = read["time"].is_not_null()
+    places, read = places.filter(is_read), read.filter(is_read)
+    table = table.with_columns(times.scatter(places, read["time"]))
+    return table, is_canonical.scatter(places, True), int(read["is_rewritten"].sum())
+
+
+def _has_plain_time() -> pl.Expr:
+    """True where a time exists and has the format of the published files."""
+    time = pl.col("event_time").str
+    exists = time.to_datetime("%Y-%m-%d %H:%M:%S UTC", strict=False).is_not_null()
+    return (time.contains(PLAIN_TIME) & exists).fill_null(False)
+
+
 def _is_canonical(strict: bool) -> pl.Expr:
-    """True where a row is valid and canonical as it stands, except for the format of its time."""
-    time, session = pl.col("event_time"), pl.col("user_session")
+    """True where a row is valid and canonical as it stands, whatever its time is."""
+    session = pl.col("user_session")
     optional_text = [
         pl.col(name).is_null() | pl.col(name).str.contains(PLAIN_TEXT)
         for name in ("category_code", "brand")
     ]
     condition = pl.all_horizontal(
-        time.str.contains(PLAIN_TIME),
-        time.str.to_datetime("%Y-%m-%d %H:%M:%S UTC", strict=False).is_not_null(),
         pl.col("event_type").is_in(EVENT_TYPES),
         pl.col("product_id").str.contains(PLAIN_INTEGER),
         pl.col("category_id").is_null() | pl.col("category_id").str.contains(PLAIN_INTEGER),
@@ -193,10 +221,15 @@ def _check_one_by_one(
     for number, line in lines:
         checked = check_line(line, columns, separator=separator, strict=strict)
         if checked.reasons:
-            # Bytes that are not UTF-8 become escapes such as \\xe9.
-            text = line.decode(errors="backslashreplace")
             names = [str(reason) for reason in checked.reasons]
-            rejected.append({"source_row": number, "reasons": names, "text": text})
+            rejected.append(
+                {
+                    "source_row": number,
+                    "reasons": names,
+                    "text": kept_text(line),
+                    "detail": cut_detail(len(line)),
+                }
+            )
         else:
             accepted.append({"source_row": number, **checked.values})
             normalised.update(checked.rewritten)

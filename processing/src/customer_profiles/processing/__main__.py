@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable
 
-from customer_profiles.common.launch import launch
+from customer_profiles.common.launch import fast_imports, launch
 
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d"
 
@@ -47,7 +47,8 @@ def _load() -> Callable[[], int]:
         ensure_open_files()
         with DriverJvm(settings) as jvm:
             # The JVM starts during this import, which takes half a second.
-            from customer_profiles.processing import commands  # noqa: PLC0415
+            with fast_imports():
+                from customer_profiles.processing import commands  # noqa: PLC0415
 
             try:
                 return commands.run_command(parsed, settings, console, jvm)

@@ -18,6 +18,7 @@ from pyspark.errors import PySparkException
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.common.outage import Outage
 from customer_profiles.common.progress import ProgressDisplay
+from customer_profiles.common.reports import check_folder
 from customer_profiles.lake.lease import hold_lease
 from customer_profiles.lake.s3 import S3Config, S3ObjectStore
 from customer_profiles.processing.batch import process
@@ -80,6 +81,7 @@ def update(
 ) -> int:
     """Bring everything up to the topic, or compute all of it again, as the schedule does."""
     segments = read_segments(settings.segments or DEFAULT_SEGMENTS)
+    check_folder(settings.reports)
     store = S3ObjectStore(S3Config.from_settings(settings))
     with (
         ProgressDisplay(console, "tasks") as progress,
@@ -103,8 +105,9 @@ def update(
     print_gaps(report.gaps, console)
     if report.outdated_segments:
         console.print(
-            f"[yellow]{report.outdated_segments:,} customers have the segment of another version "
-            f"of the rules than {segments.version}; `make rebuild` gives all of them the new one[/]"
+            f"{report.outdated_segments:,} customers have the segment of another version "
+            f"of the rules than {segments.version}; `make rebuild` gives all of them the new one",
+            style="yellow",
         )
     return check_report(report)
 
@@ -112,6 +115,7 @@ def update(
 def stream(settings: Settings, console: Console, jvm: DriverJvm) -> int:
     """Follow the topic until Ctrl-C."""
     segments = read_segments(settings.segments or DEFAULT_SEGMENTS)
+    check_folder(settings.reports)
     stop = threading.Event()
     following = threading.Event()
     display = _StreamDisplay(console)

@@ -18,9 +18,11 @@ from typing import Any
 
 import polars as pl
 
+from customer_profiles.common.clock import moment_of
+from customer_profiles.common.console import printable
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.common.outage import Outage
-from customer_profiles.contracts import DEAD_LETTERS, DeadLetter
+from customer_profiles.contracts import DEAD_LETTERS, InvalidMessages, decode_dead_letter
 from customer_profiles.kafka.admin import watermarks
 from customer_profiles.kafka.config import KafkaConfig
 from customer_profiles.kafka.reader import OffsetRange, read_range
@@ -30,7 +32,7 @@ from customer_profiles.lake.layout import SENT_COUNTS, event_counts_name
 from customer_profiles.lake.object_store import ObjectStore
 from customer_profiles.lake.parquet import to_parquet
 from customer_profiles.processing.background import Background
-from customer_profiles.processing.rejected_counts import RejectedCounts
+from customer_profiles.processing.rejected_counts import RejectedCounts, RowKey
 from customer_profiles.profiles.event_counts import (
     DIMENSIONS,
     METRIC_SCHEMA,
@@ -50,9 +52,6 @@ from customer_profiles.search.metrics_indices import (
 )
 
 logger = logging.getLogger(__name__)
-
-LATEST_MS = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp() * 1000)
-"""The latest day that a date can name, in milliseconds since 1970."""
 
 
 class DashboardMetrics:
@@ -139,12 +138,13 @@ class DashboardMetrics:
 
     def _update_rejected_rows(self) -> None:
         """Count the dead letters that are new in the topic."""
-        state = RejectedCounts.load(self._store)
+        state = self._rejected_counts()
         offsets, counts = dict(state.next_offsets), Counter(state.counts)
+        invalid = InvalidMessages(DEAD_LETTERS.name)
         for partition, (first, end) in watermarks(self._kafka, DEAD_LETTERS).items():
             start = max(first, offsets.get(str(partition), 0))
             if start < end:
-                counts.update(self._count_dead_letters(OffsetRange(partition, start, end)))
+                counts.update(self._count_dead_letters(OffsetRange(partition, start, end), invalid))
             offsets[str(partition)] = end
         changed = {key: count for key, count in counts.items() if state.counts.get(key) != count}
         self._indices.index_documents(
@@ -158,20 +158,32 @@ class DashboardMetrics:
             # Written after the documents: a run that stops in between counts the same rows again,
             # into the same documents.
             RejectedCounts(offsets, dict(counts)).save(self._store)
+        if invalid.count:
+            logger.warning("%s", printable(str(invalid)), extra={"event": "invalid_messages"})
 
-    def _count_dead_letters(self, offset_range: OffsetRange) -> Counter[tuple[str, str, str]]:
-        """Count dead letters by day, source and reason."""
-        counts: Counter[tuple[str, str, str]] = Counter()
+    def _rejected_counts(self) -> RejectedCounts:
+        """Return what is counted so far; nothing if the record is damaged."""
+        try:
+            return RejectedCounts.load(self._store)
+        except DamagedObjectError as error:
+            logger.warning(
+                "The lake's counts of rejected rows were damaged; the topic is counted again: %s",
+                str(error).splitlines()[0],
+                extra={"event": "rejected_rows_damaged"},
+            )
+            return RejectedCounts()
+
+    def _count_dead_letters(
+        self, offset_range: OffsetRange, invalid: InvalidMessages
+    ) -> Counter[RowKey]:
+        """Count dead letters by day, source and reason, and what is none as `NO_DEAD_LETTER`."""
+        counts: Counter[RowKey] = Counter()
         for batch in read_range(self._kafka, offset_range, DEAD_LETTERS):
-            # A producer may give any time.
-            moment_ms = min(max(batch.first_timestamp_ms, 0), LATEST_MS)
-            day = datetime.fromtimestamp(moment_ms / 1000, UTC).date().isoformat()
-            for value in batch.values:
-                try:
-                    letter = DeadLetter.from_json(value or b"")
-                # The topic takes messages of any content: endless numbers, endless nesting.
-                except (ValueError, OverflowError, RecursionError):
-                    continue
+            day = moment_of(batch.first_timestamp_ms).date().isoformat()
+            for offset, value in zip(batch.offsets, batch.values, strict=True):
+                letter, problem = decode_dead_letter(value, offset)
+                if problem:
+                    invalid.add(offset_range.partition, offset, problem)
                 counts.update((day, letter.source, reason) for reason in letter.reasons)
         return counts
 

@@ -10,12 +10,10 @@ from typing import Any
 import polars as pl
 
 from customer_profiles.contracts import (
-    COLUMNS,
     MESSAGE_FIELDS,
     OPTIONAL_FIELDS,
     InvalidMessageError,
-    check,
-    decode,
+    decode_event,
 )
 from customer_profiles.contracts.rules import MESSAGE_LENGTHS, MESSAGE_PATTERNS
 from customer_profiles.lake.events import EVENT_SCHEMA
@@ -102,10 +100,14 @@ def _texts(values: Sequence[bytes | None]) -> pl.Series:
     try:
         return pl.Series(values, dtype=pl.Binary).cast(pl.String)
     except pl.exceptions.ComputeError:
-        return pl.concat(
-            _texts([value]) if len(values) > 1 else pl.Series([None], dtype=pl.String)
-            for value in values
-        )
+        return pl.Series([_text(value) for value in values], dtype=pl.String)
+
+
+def _text(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _typed(messages: pl.DataFrame, partition: int) -> pl.DataFrame:
@@ -138,16 +140,10 @@ def _parse_one_by_one(
     invalid: list[InvalidMessage] = []
     for value, offset in zip(values, offsets, strict=True):
         try:
-            message = decode(value if value is not None else b"null")
-            canonical, reasons = check(message)
-            if reasons or canonical != {column: message[column] for column in COLUMNS}:
-                raise InvalidMessageError(
-                    ", ".join(reasons) or "values are not in their canonical form"
-                )
+            message = decode_event(value)
         except InvalidMessageError as error:
             invalid.append(_invalid(value, partition, offset, str(error)))
-        # No message may stop those after it, such as one that is nested more deeply than Python
-        # can read.
+        # No message may stop those after it.
         except Exception as error:
             invalid.append(_invalid(value, partition, offset, _unreadable(error)))
         else:

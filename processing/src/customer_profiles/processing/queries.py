@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from customer_profiles.common.console import printable_json, write_line
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.lake.gaps import open_gaps, read_gaps
 from customer_profiles.lake.profiles import find_profile
@@ -132,13 +133,13 @@ def show_profile(settings: Settings, user_id: str, origin: str) -> int:
     try:
         _warn_if_different(origin, profile, other, read_other())
     except PipelineError as error:
-        print(f"warning: not compared with the {other}: {error}", file=sys.stderr)
+        write_line(f"warning: not compared with the {other}: {error}", sys.stderr)
     if profile is None:
         raise PipelineError(
             f"There is no profile of a customer {user_id} in the {origin}.\n"
             "Is the id right, and has `make process` run?"
         )
-    print(json.dumps(profile, indent=2, ensure_ascii=False))
+    write_line(printable_json(json.dumps(profile, indent=2, ensure_ascii=False)))
     return 0
 
 
@@ -154,10 +155,10 @@ def _warn_if_different(
         return
     only_in = f"it is only in the {origin if profile else other}"
     difference = ", ".join(fields) if profile and other_profile else only_in
-    print(
+    write_line(
         f"warning: index and lake differ: {difference}.\n"
         "`make process` brings the index up to the lake; one that was restored, `make rebuild`.",
-        file=sys.stderr,
+        sys.stderr,
     )
 
 

@@ -9,8 +9,8 @@ from typing import Any, Self
 from customer_profiles.lake.layout import REJECTED_ROWS
 from customer_profiles.lake.object_store import ObjectStore
 
-Key = tuple[str, str, str]
-"""Day, source and reason."""
+RowKey = tuple[str, str, str]
+"""Day (ISO 8601, UTC), source and reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class RejectedCounts:
 
     next_offsets: Mapping[str, int] = field(default_factory=dict)
     """By partition as text, the first offset that is not counted yet."""
-    counts: Mapping[Key, int] = field(default_factory=dict)
+    counts: Mapping[RowKey, int] = field(default_factory=dict)
     """The number of rows by day, source and reason."""
 
     @classmethod
@@ -30,10 +30,10 @@ class RejectedCounts:
             KeyError, TypeError, ValueError: it is another object, or a value is of another kind.
         """
         offsets = {
-            str(int(partition)): int(end) for partition, end in content["next_offsets"].items()
+            str(int(partition)): _whole(end) for partition, end in content["next_offsets"].items()
         }
         counts = {
-            (str(day), str(source), str(reason)): int(rows)
+            (str(day), str(source), str(reason)): _whole(rows)
             for day, source, reason, rows in content["counts"]
         }
         return cls(offsets, counts)
@@ -51,3 +51,9 @@ class RejectedCounts:
         """Write the record to the lake."""
         rows = [[*key, count] for key, count in sorted(self.counts.items())]
         store.put_json(REJECTED_ROWS, {"next_offsets": dict(self.next_offsets), "counts": rows})
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(value)
+    return value

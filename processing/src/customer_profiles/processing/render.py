@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from customer_profiles.common.console import printable
 from customer_profiles.lake.gaps import Gap, describe_offsets
 from customer_profiles.processing.report import MicroBatch, RunReport
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 BAR_WIDTH = 30
 """Characters of a bar for 100 %."""
+BRAND_LENGTH = 100
+"""Characters of a brand that are printed."""
 
 
 def print_run(report: RunReport, console: Console) -> None:
@@ -26,8 +29,9 @@ def print_run(report: RunReport, console: Console) -> None:
     )
     if report.invalid_messages:
         console.print(
-            f"[yellow]{report.invalid_messages:,} messages do not keep the contract; "
-            "they are in raw_events_dead_letter[/]"
+            f"{report.invalid_messages:,} messages do not keep the contract; "
+            "they are in raw_events_dead_letter",
+            style="yellow",
         )
 
 
@@ -54,7 +58,7 @@ def gap_lines(gaps: Sequence[Mapping[str, Any]]) -> list[str]:
         for source in gap["sources"] or ():
             missing[source["source"]] = source["missing"]
     for name, rows in sorted(missing.items()):
-        lines.append(f"  {_printable(name)}: {rows:,} of its rows are not in the lake")
+        lines.append(f"  {printable(name)}: {rows:,} of its rows are not in the lake")
     if any(gap["sources"] is None for gap in gaps):
         action = "The next run of `make process` says which sources they came from."
     elif missing:
@@ -79,12 +83,12 @@ def print_best_customers(profiles: Sequence[Mapping[str, Any]], console: Console
     """Print the customers with the highest revenue."""
     if not profiles:
         return
-    console.print("\n[bold]Best customers[/]")
+    console.print("\nBest customers", style="bold")
     for profile in profiles:
+        brand = printable(profile["favorite_brand"] or "no brand", BRAND_LENGTH)
         console.print(
             f"  {profile['user_id']}  {profile['total_revenue']:>12,.2f} "
-            f"({profile['total_purchases']} bought), "
-            f"mostly {profile['favorite_brand'] or 'no brand'}",
+            f"({profile['total_purchases']} bought), mostly {brand}",
             # A brand may look like markup.
             markup=False,
         )
@@ -100,7 +104,7 @@ def print_next_steps(user_id: str, url: str, curl_user: str, console: Console) -
         console: where to print.
     """
     query = f"{url}/customer_profiles/_search?q=customer_segment:%22High+Value%22&pretty"
-    console.print("\n[bold]Where to look next[/]")
+    console.print("\nWhere to look next", style="bold")
     for topic, command in (
         ("one profile", f"make profile ID={user_id}"),
         ("by curl", f"curl {curl_user}'{query}'"),
@@ -114,6 +118,7 @@ def summary(report: RunReport) -> Table:
     """Return all profiles at a glance."""
     # Imported here, because rich takes a tenth of a second and many runs print no table.
     from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
 
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column()
@@ -121,24 +126,24 @@ def summary(report: RunReport) -> Table:
     table.add_column(justify="right", style="dim")
     table.add_column(style="cyan", no_wrap=True)
 
+    def add_total(name: str, total: str) -> None:
+        table.add_row(Text(name, "bold"), Text(total, "bold"))
+
     def add_shares(parts: Mapping[str, int], whole: int) -> None:
         for name, count in parts.items():
             if count:
                 share = count / whole
                 bar = "█" * max(1, round(BAR_WIDTH * share))
-                table.add_row(f"  {name}", f"{count:,}", f"{100 * share:.1f} %", bar)
+                # The name of a segment may look like markup.
+                label = Text(f"  {printable(name)}")
+                table.add_row(label, f"{count:,}", f"{100 * share:.1f} %", bar)
 
     table.add_row()
-    table.add_row("[bold]Events[/]", f"[bold]{report.events:,}[/]")
+    add_total("Events", f"{report.events:,}")
     add_shares(report.event_types, report.events)
-    table.add_row("[bold]Customers[/]", f"[bold]{report.customers:,}[/]")
+    add_total("Customers", f"{report.customers:,}")
     add_shares(report.segments, report.customers)
-    table.add_row("[bold]Revenue[/]", f"[bold]{Decimal(report.revenue):,}[/]")
+    add_total("Revenue", f"{Decimal(report.revenue):,}")
     average = Decimal(report.average_customer_value)
     table.add_row("  average per customer", f"{average:,}")
     return table
-
-
-def _printable(text: str) -> str:
-    """Return foreign text without characters that a terminal would obey."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

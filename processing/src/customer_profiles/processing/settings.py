@@ -15,18 +15,17 @@ from customer_profiles.common.settings import (
     LogSettings,
     ReportSettings,
     SearchSettings,
+    SparkSettings,
 )
-
-
-def _spark_master(fields: dict[str, Any]) -> str:
-    return f"spark://{defaults.HOST}:{fields['spark_master_port']}"
 
 
 def _class_archives(fields: dict[str, Any]) -> Path:
     return fields["stack_dist"] or Path(fields["stack_home"]) / "dist"
 
 
-class Settings(KafkaSettings, LakeSettings, SearchSettings, ReportSettings, LogSettings):
+class Settings(
+    KafkaSettings, LakeSettings, SearchSettings, SparkSettings, ReportSettings, LogSettings
+):
     """Where the servers are and how much is done at once."""
 
     minio_jobs_password: SecretStr = Field(
@@ -53,28 +52,10 @@ class Settings(KafkaSettings, LakeSettings, SearchSettings, ReportSettings, LogS
         validation_alias="KIBANA_PASSWORD",
         description="Password of the account `kibana_system`.",
     )
-    spark_master_port: Port = Field(
-        defaults.PORTS["SPARK_MASTER_PORT"],
-        validation_alias="SPARK_MASTER_PORT",
-        description="Port of the Spark master.",
-    )
     spark_ui_port: Port = Field(
         defaults.PORTS["SPARK_UI_PORT"],
         validation_alias="SPARK_UI_PORT",
         description="Port of the Spark master's page.",
-    )
-    spark_master: str = Field(
-        default_factory=_spark_master,
-        validation_alias="SPARK_MASTER_URL",
-        description="The Spark master. `local[*]` runs without a cluster. Derived from "
-        "`SPARK_MASTER_PORT` unless set.",
-        examples=[f"spark://{defaults.HOST}:{defaults.PORTS['SPARK_MASTER_PORT']}"],
-    )
-    spark_auth_secret: SecretStr = Field(
-        SecretStr(""),
-        validation_alias="SPARK_AUTH_SECRET",
-        description="Secret that Spark's master, workers, driver and executors share. `make setup` "
-        "generates it. Empty for a master that asks for none.",
     )
     driver_host: str = Field(
         defaults.HOST,

@@ -15,7 +15,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from customer_profiles.common.console import create_console
+from customer_profiles.common.console import (
+    create_console,
+    printable_json,
+    printable_lines,
+    write_line,
+)
 from customer_profiles.common.defaults import LOG_FORMAT, LOG_FORMATS, LOG_LEVEL, LOG_LEVELS
 from customer_profiles.common.errors import SettingsError
 
@@ -78,7 +83,7 @@ def print_error(message: str) -> None:
     if _logs_json():
         logger.error("%s", message, extra={"event": "command_failed"})
     else:
-        print(f"error: {message}", file=sys.stderr)
+        write_line(f"error: {message}", sys.stderr)
 
 
 def print_interrupted(message: str) -> None:
@@ -86,7 +91,7 @@ def print_interrupted(message: str) -> None:
     if _logs_json():
         logger.warning("%s", message, extra={"event": "command_interrupted"})
     else:
-        print(message, file=sys.stderr)
+        write_line(message, sys.stderr)
 
 
 def log_crash() -> bool:
@@ -114,11 +119,11 @@ class TextHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one record."""
-        text = self._formatter.format(record)
+        text = printable_lines(self._formatter.format(record))
         if record.name.partition(".")[0] not in OWN_LOGGERS:
-            print(text, file=sys.stderr)
+            write_line(text, sys.stderr)
         elif record.levelno >= logging.ERROR:
-            print(f"error: {text}", file=sys.stderr)
+            write_line(f"error: {text}", sys.stderr)
         else:
             style = "yellow" if record.levelno >= logging.WARNING else None
             indented = "  " + text.replace("\n", "\n  ")
@@ -155,7 +160,8 @@ class JsonHandler(logging.Handler):
         for name, value in vars(record).items():
             if name not in _STANDARD_FIELDS:
                 fields.setdefault(name, value)
-        print(json.dumps(fields, ensure_ascii=False, default=str), file=sys.stderr, flush=True)
+        text = json.dumps(fields, ensure_ascii=False, default=str)
+        write_line(printable_json(text), sys.stderr)
 
 
 def _logs_json() -> bool:

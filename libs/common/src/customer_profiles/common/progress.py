@@ -111,7 +111,7 @@ def _create_bar(console: Console, unit: str) -> Progress:
     if unit == "bytes":
         counts = [DownloadColumn(), TimeRemainingColumn()]
     else:
-        counts = [MofNCompleteColumn(), TextColumn(unit), TimeElapsedColumn()]
-    return Progress(
-        TextColumn("  {task.description}"), BarColumn(), *counts, console=console, transient=True
-    )
+        counts = [MofNCompleteColumn(), TextColumn(unit, markup=False), TimeElapsedColumn()]
+    # A description may name a file, whose brackets are not markup.
+    description = TextColumn("  {task.description}", markup=False)
+    return Progress(description, BarColumn(), *counts, console=console, transient=True)

@@ -31,6 +31,7 @@ __all__ = [
     "PipelineSettings",
     "ReportSettings",
     "SearchSettings",
+    "SparkSettings",
     "environment_names",
     "load_environ",
 ]
@@ -147,6 +148,29 @@ class SearchSettings(PipelineSettings):
         SecretStr(""),
         validation_alias="ELASTIC_PASSWORD",
         description="Password of Elasticsearch's account. `make setup` generates it.",
+    )
+
+
+class SparkSettings(PipelineSettings):
+    """Where the Spark master is."""
+
+    spark_master_port: Port = Field(
+        defaults.PORTS["SPARK_MASTER_PORT"],
+        validation_alias="SPARK_MASTER_PORT",
+        description="Port of the Spark master.",
+    )
+    spark_master: str = Field(
+        default_factory=lambda fields: f"spark://{defaults.HOST}:{fields['spark_master_port']}",
+        validation_alias="SPARK_MASTER_URL",
+        description="The Spark master. `local[*]` runs without a cluster. Derived from "
+        "`SPARK_MASTER_PORT` unless set.",
+        examples=[f"spark://{defaults.HOST}:{defaults.PORTS['SPARK_MASTER_PORT']}"],
+    )
+    spark_auth_secret: SecretStr = Field(
+        SecretStr(""),
+        validation_alias="SPARK_AUTH_SECRET",
+        description="Secret that Spark's master, workers, driver and executors share. `make setup` "
+        "generates it. Empty for a master that asks for none.",
     )
 
 

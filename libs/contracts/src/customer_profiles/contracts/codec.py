@@ -13,14 +13,17 @@ from customer_profiles.contracts.event import (
     OPTIONAL_FIELDS,
     SCHEMA_VERSION,
 )
-from customer_profiles.contracts.rules import MAX_SOURCE_ROW, MESSAGE_LENGTHS, MESSAGE_PATTERNS
+from customer_profiles.contracts.limits import MAX_SOURCE_ROW
+from customer_profiles.contracts.messages import (
+    InvalidMessageError,
+    is_count,
+    is_text,
+    read_object,
+    shown,
+)
+from customer_profiles.contracts.rules import MESSAGE_LENGTHS, MESSAGE_PATTERNS, check
 
 _EVENT_ID = re.compile(MESSAGE_PATTERNS["event_id"])
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-class InvalidMessageError(ValueError):
-    """A message that breaks the contract. The text says where."""
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
@@ -29,13 +32,13 @@ def encode(message: Mapping[str, Any]) -> bytes:
     return json.dumps(ordered, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def decode(data: bytes) -> dict[str, Any]:
+def decode(data: bytes | None) -> dict[str, Any]:
     """Decode a message and check the type of each field.
 
-    `check` still has to decide whether the values are canonical. Unknown fields are dropped.
+    Unknown fields are dropped. `decode_event` also checks the values.
 
     Args:
-        data: The value of a Kafka message.
+        data: The value of a Kafka message; None is a tombstone.
 
     Returns:
         The fields of `MESSAGE_FIELDS`.
@@ -44,33 +47,46 @@ def decode(data: bytes) -> dict[str, Any]:
         InvalidMessageError: The data is not JSON, a field is missing or has another type, or the
             message has another schema version.
     """
-    try:
-        record = json.loads(data)
-    except ValueError as error:
-        raise InvalidMessageError(f"not JSON: {error}") from error
-    if not isinstance(record, dict):
-        raise InvalidMessageError("not a JSON object")
+    record = read_object(data)
     version = record.get("schema_version")
     if version != SCHEMA_VERSION:
-        raise InvalidMessageError(f"schema_version is {version!r}, not {SCHEMA_VERSION}")
+        raise InvalidMessageError(f"schema_version is {shown(version)}, not {SCHEMA_VERSION}")
     message: dict[str, Any] = {}
     for name in MESSAGE_FIELDS:
         value = record.get(name)
         if not _has_type(name, value):
-            raise InvalidMessageError(f"{name} is {value!r}")
+            raise InvalidMessageError(f"{name} is {shown(value)}")
         message[name] = value
+    return message
+
+
+def decode_event(data: bytes | None) -> dict[str, Any]:
+    """Decode a message and check that its values are those of an event, in their canonical form.
+
+    Args:
+        data: The value of a Kafka message; None is a tombstone.
+
+    Returns:
+        The fields of `MESSAGE_FIELDS`.
+
+    Raises:
+        InvalidMessageError: The message breaks the contract.
+    """
+    message = decode(data)
+    canonical, reasons = check(message)
+    if reasons:
+        raise InvalidMessageError(", ".join(reasons))
+    if canonical != {column: message[column] for column in COLUMNS}:
+        raise InvalidMessageError("values are not in their canonical form")
     return message
 
 
 def _has_type(name: str, value: object) -> bool:
     if name in ("schema_version", "source_row"):
-        # True is an int in Python, but not a number in JSON.
-        is_integer = isinstance(value, int) and not isinstance(value, bool)
-        return is_integer and 1 <= value <= MAX_SOURCE_ROW  # type: ignore[operator]
+        return is_count(value) and 1 <= value <= MAX_SOURCE_ROW  # type: ignore[operator]
     if value is None:
         return name in OPTIONAL_FIELDS
-    # JSON can name half of a surrogate pair, which no other format can hold.
-    if not isinstance(value, str) or _SURROGATE.search(value):
+    if not isinstance(value, str) or not is_text(value):
         return False
     if name == "event_id":
         shortest, longest = MESSAGE_LENGTHS[name]

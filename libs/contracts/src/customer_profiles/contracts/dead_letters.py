@@ -4,11 +4,29 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from customer_profiles.contracts.event import SCHEMA_VERSION
+from customer_profiles.contracts.messages import (
+    MAX_SOURCE_LENGTH,
+    InvalidMessageError,
+    is_count,
+    is_name,
+    is_text,
+    read_object,
+    shown,
+)
+from customer_profiles.contracts.topics import DEAD_LETTERS
 
 BREAKS_CONTRACT = "breaks_contract"
 """The reason of an invalid message, which some other program published to `raw_events`."""
+NO_DEAD_LETTER = "no_dead_letter"
+"""The reason of a message in `raw_events_dead_letter` that is not a dead letter."""
+
+MAX_REASONS = 100
+"""Reasons of one letter. There are about twenty."""
+MAX_REASON_LENGTH = 200
+"""Characters of one reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +57,60 @@ class DeadLetter:
         return json.dumps(record, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, data: bytes | str) -> DeadLetter:
+    def from_json(cls, data: bytes | str | None) -> DeadLetter:
         """Decode a letter. Unknown fields are dropped.
 
         Raises:
-            ValueError: The data is not JSON, or lacks a field that every letter has.
+            InvalidMessageError: The data are not JSON, a field that every letter has is missing, or
+                a field has another type.
         """
-        record = json.loads(data)
-        try:
-            return cls(
-                source=str(record["source"]),
-                source_row=int(record["source_row"]),
-                reasons=[str(reason) for reason in record["reasons"]],
-                text=str(record["text"]),
-                columns=record.get("columns"),
-                detail=record.get("detail"),
-                separator=str(record.get("separator") or ","),
-            )
-        except (TypeError, KeyError) as error:
-            raise ValueError(f"not a dead letter: {error!r}") from error
+        record = read_object(data)
+        values = {name: record.get(name) for name in _NAMES}
+        values["separator"] = values["separator"] or ","
+        for name, value in values.items():
+            if not _has_type(name, value):
+                raise InvalidMessageError(f"not a dead letter: {name} is {shown(value)}")
+        return cls(**values)  # type: ignore[arg-type]
+
+
+_NAMES = ("source", "source_row", "reasons", "text", "columns", "detail", "separator")
+
+
+def _has_type(name: str, value: Any) -> bool:
+    if name == "source_row":
+        return is_count(value)
+    if name == "reasons":
+        return (
+            isinstance(value, list)
+            and 0 < len(value) <= MAX_REASONS
+            and all(is_name(reason, MAX_REASON_LENGTH) for reason in value)
+        )
+    if name == "source":
+        return is_text(value) and len(value) <= MAX_SOURCE_LENGTH
+    if name == "columns":
+        return value is None or (isinstance(value, list) and all(map(is_text, value)))
+    if name == "separator":
+        # What Python's CSV reader takes.
+        return is_text(value) and len(value) == 1 and value not in '\r\n"\0 '
+    return is_text(value) or (name == "detail" and value is None)
+
+
+def decode_dead_letter(value: bytes | None, offset: int) -> tuple[DeadLetter, str | None]:
+    """Decode a message of `raw_events_dead_letter`, whatever it holds.
+
+    Args:
+        value: the value of the message.
+        offset: its offset.
+
+    Returns:
+        The letter, and None. A message that is no dead letter becomes one of the reason
+        `NO_DEAD_LETTER` with the topic as its source, so that it is listed and counted; then the
+        second value says what is wrong with it.
+    """
+    try:
+        return DeadLetter.from_json(value), None
+    except InvalidMessageError as error:
+        text = (value or b"").decode(errors="backslashreplace")
+        detail = str(error)
+        letter = DeadLetter(DEAD_LETTERS.name, offset, [NO_DEAD_LETTER], text, detail=detail)
+        return letter, detail

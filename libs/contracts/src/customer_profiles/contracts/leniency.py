@@ -16,8 +16,8 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
 
 from customer_profiles.contracts.event import COLUMNS
+from customer_profiles.contracts.limits import EXACT_FLOATS, MAX_PRICE_DECIMALS
 from customer_profiles.contracts.rules import (
-    MAX_PRICE_DECIMALS,
     Reason,
     canonical_time,
     check,
@@ -48,9 +48,6 @@ NULL_WORDS = (
     *("N/A", "n/a", "#N/A", "NA", "<NA>", "\\N", "undefined"),
 )
 """What SQL, pandas, R, Spark, spreadsheets and JavaScript write in place of a missing value."""
-
-EXACT_FLOATS = 2**53
-"""A binary float holds every whole number below this one exactly."""
 
 _CLOCK = r"(\d\d:\d\d)(?::(\d\d)(?:[.,](\d{1,12}))?)?"
 _TIME = re.compile(

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from customer_profiles.contracts.event import COLUMNS, OPTIONAL_FIELDS
-from customer_profiles.contracts.rules import (
+from customer_profiles.contracts.limits import (
     MAX_ID_DIGITS,
     MAX_LINE_BYTES,
     MAX_PRICE_DECIMALS,
     MAX_PRICE_DIGITS,
-    Reason,
 )
+from customer_profiles.contracts.rules import Reason
 
 _VALID_ROW = {
     "event_time": "2020-09-24 11:57:06 UTC",

@@ -20,6 +20,12 @@ from customer_profiles.contracts.event import (
     SCHEMA_VERSION,
     SEPARATOR,
 )
+from customer_profiles.contracts.limits import (
+    MAX_ID_DIGITS,
+    MAX_PRICE_DECIMALS,
+    MAX_PRICE_DIGITS,
+    MAX_SOURCE_ROW,
+)
 
 
 class Reason(StrEnum):
@@ -51,16 +57,6 @@ class Reason(StrEnum):
     USER_ID_MANGLED = "user_id_mangled"
     USER_SESSION_MISSING = "user_session_missing"
 
-
-MAX_LINE_BYTES = 64 * 1024
-"""The longest line of a source, without its line end."""
-MAX_ID_DIGITS = 20
-MAX_PRICE_DIGITS = 12
-"""Digits before the decimal point."""
-MAX_PRICE_DECIMALS = 4
-"""Currencies have at most four decimals (ISO 4217). More are the noise of a binary float."""
-MAX_SOURCE_ROW = 10**15 - 1
-"""Rows of one source."""
 
 # Rows. These patterns are compatible with Rust's regex crate, which Polars uses. A row that matches
 # them is an event as it stands, except for the format of its time and a time that does not exist.

@@ -43,7 +43,7 @@ def no_answer(config: KafkaConfig, waited_s: float) -> BrokerUnavailableError:
             "Correct KAFKA_PORT or KAFKA_PASSWORD in .env; if the password there is new, run "
             "`make down` and `make up`."
         )
-    if error and not config.password and "Disconnected" in error.str():
+    if error and not config.password and _was_connected(error):
         return BrokerUnavailableError(
             f"Kafka on {config.bootstrap_servers} closes connections without a password.\n"
             "Set KAFKA_PASSWORD in .env, or run `make setup`, which does so for a stack of its own."
@@ -54,13 +54,25 @@ def no_answer(config: KafkaConfig, waited_s: float) -> BrokerUnavailableError:
     )
 
 
+def _was_connected(error: KafkaError) -> bool:
+    """Tell whether the broker took the connection and closed it again."""
+    lost = error.code() == KafkaError._TRANSPORT and "Connect to" not in error.str()
+    return lost or error.code() == KafkaError._ALL_BROKERS_DOWN
+
+
 def _first_error(config: KafkaConfig) -> KafkaError | None:
-    """Connect once more and return what librdkafka says first; None if it says nothing."""
+    """Connect once more and return what librdkafka says; None if it says nothing.
+
+    Where a broker takes the connection and closes it again, as one that wants a password does,
+    librdkafka often gives no reason, only the summary that all brokers are down.
+    """
     from confluent_kafka.admin import AdminClient  # noqa: PLC0415
 
     errors: list[KafkaError] = []
     settings: dict[str, Any] = {**config.client_settings(), "log_level": 0}
-    client = AdminClient({**settings, "error_cb": errors.append})
+    settings["error_cb"] = errors.append
+    client = AdminClient(settings)
+    summary: KafkaError | None = None
     deadline = time.monotonic() + PROBE_S
     while time.monotonic() < deadline:
         try:
@@ -71,4 +83,5 @@ def _first_error(config: KafkaConfig) -> KafkaError | None:
         for error in errors:
             if error.code() != KafkaError._ALL_BROKERS_DOWN:
                 return error
-    return None
+            summary = error
+    return summary

@@ -11,10 +11,12 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
+from customer_profiles.common.clock import moment_of
 from customer_profiles.contracts import RAW_EVENTS, Topic
 from customer_profiles.kafka.admin import end_offsets
 from customer_profiles.kafka.config import ANSWER_S, KafkaConfig
@@ -155,6 +157,11 @@ def read_topic(
                     f"A transaction of another run stays open in {topic.name}. "
                     "Wait for that run, then run the command again."
                 )
+
+
+def produced_at(message: Message) -> datetime:
+    """Return when a message was produced, in UTC, or the nearest time that a date can name."""
+    return moment_of(message.timestamp()[1])
 
 
 def _poll(

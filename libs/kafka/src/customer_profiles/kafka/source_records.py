@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from customer_profiles.contracts import PROGRESS
+from customer_profiles.contracts import PROGRESS, InvalidMessageError, decode_progress
+from customer_profiles.contracts.progress import NO_TOPIC
 from customer_profiles.kafka.config import KafkaConfig
 from customer_profiles.kafka.producer import create_publisher
 from customer_profiles.kafka.reader import read_topic
 
-NO_TOPIC = ""
-"""The `topic_id` of a record whose rows are not all in a topic any more."""
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+__all__ = ["NO_TOPIC", "SourceRecord", "mark_lost", "read_sources"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ def read_sources(config: KafkaConfig) -> dict[str, SourceRecord]:
     Raises:
         BrokerUnavailableError: the broker does not answer, or there is no such topic.
     """
-    records = (_decode(message.value()) for message in read_topic(config, PROGRESS))
+    records = (_decode(message) for message in read_topic(config, PROGRESS))
     return {record.source: record for record in records if record is not None}
 
 
@@ -64,15 +67,10 @@ def mark_lost(config: KafkaConfig, records: Iterable[SourceRecord]) -> None:
             publisher.close()
 
 
-def _decode(value: bytes | str | None) -> SourceRecord | None:
+def _decode(message: Message) -> SourceRecord | None:
     try:
-        content = json.loads(value or b"")
-    # The topic takes messages of any content, such as endless nesting.
-    except (ValueError, RecursionError):
+        _, record = decode_progress(message.key(), message.value())
+    except InvalidMessageError:
+        # Ingestion counts and names it.
         return None
-    if not isinstance(content, dict):
-        return None
-    source, accepted = content.get("source"), content.get("accepted")
-    if not isinstance(source, str) or not source or type(accepted) is not int:
-        return None
-    return SourceRecord(source, accepted, content)
+    return SourceRecord(record.source, record.accepted, asdict(record)) if record else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -17,6 +17,10 @@ TOP_BRANDS = 20
 """How many brands keep their name after `reduce_brands`."""
 RECENT = timedelta(hours=2)
 """Events that are less than this much older than the newest are counted by minute as well."""
+CLOCK_ERROR = timedelta(days=1)
+"""Events that are more than this much ahead of the clock do not count as the newest.
+
+Clocks and time zones may be wrong. A wrong year must not hide what happened today."""
 DIMENSIONS = ["granularity", "time", "event_type", "category", "brand", "customer_segment"]
 """The columns that identify a row of counts."""
 METRIC_SCHEMA: dict[str, pl.DataType] = {
@@ -37,12 +41,16 @@ is the sum of the prices of purchases. Days and minutes count the same events, s
 choose one granularity."""
 
 
-def count_events(events: pl.DataFrame, profiles: pl.DataFrame) -> pl.DataFrame:
+def count_events(
+    events: pl.DataFrame, profiles: pl.DataFrame, now: datetime | None = None
+) -> pl.DataFrame:
     """Count events by day, and recent ones by minute as well.
 
     Args:
         events: as `build_profiles` takes them, each event once.
         profiles: `user_id` and `customer_segment` of all customers who have events.
+        now: the current time, in UTC; events that are further ahead than `CLOCK_ERROR` are not
+            recent. None: no event is too far ahead.
 
     Returns:
         The columns of `METRIC_SCHEMA` with texts as Categorical, in any order, for `add_counts`.
@@ -59,7 +67,8 @@ def count_events(events: pl.DataFrame, profiles: pl.DataFrame) -> pl.DataFrame:
         pl.when(is_purchase).then("price").otherwise(0).alias("revenue"),
     )
     time = pl.col("event_time")
-    recent = described.filter(time > time.max() - RECENT)
+    past = time if now is None else pl.when(time <= now + CLOCK_ERROR).then(time)
+    recent = described.filter(past > past.max() - RECENT)
     return group_counts(
         part.with_columns(
             pl.lit(granularity).alias("granularity"), time.dt.truncate(step).alias("time")

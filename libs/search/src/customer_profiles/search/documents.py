@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import polars as pl
 
+from customer_profiles.contracts.limits import EXACT_FLOATS, MAX_DOCUMENT_ID_BYTES
 from customer_profiles.profiles.schema import PROFILE_SCHEMA
 
 if TYPE_CHECKING:
@@ -15,11 +16,6 @@ if TYPE_CHECKING:
 
 _TIMES = [name for name, dtype in PROFILE_SCHEMA.items() if isinstance(dtype, pl.Datetime)]
 _MONEY = [name for name, dtype in PROFILE_SCHEMA.items() if isinstance(dtype, pl.Decimal)]
-
-MAX_ID_BYTES = 512
-"""Elasticsearch refuses a longer document id."""
-MAX_EXACT_INTEGER = 2**53
-"""Up to here, a double holds every whole number."""
 
 
 def to_ndjson(profiles: pl.DataFrame, version: int) -> bytes:
@@ -66,7 +62,7 @@ def document_id(key: str) -> str:
     same id.
     """
     data = key.encode(errors="surrogatepass")
-    if len(data) <= MAX_ID_BYTES:
+    if len(data) <= MAX_DOCUMENT_ID_BYTES:
         return key
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
@@ -82,7 +78,7 @@ def to_double(amounts: pl.Series) -> pl.Series:
     """
     largest = amounts.abs().max()
     scale = cast("pl.Decimal", amounts.dtype).scale
-    if largest is not None and cast("Decimal", largest).scaleb(scale) > MAX_EXACT_INTEGER:
+    if largest is not None and cast("Decimal", largest).scaleb(scale) > EXACT_FLOATS:
         # The cast would round twice: the whole number of the decimal's units, and the quotient.
         amounts = amounts.cast(pl.String)
     return amounts.cast(pl.Float64)

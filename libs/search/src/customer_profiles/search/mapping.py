@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from customer_profiles.contracts.limits import MAX_SEARCHED_CHARACTERS
 from customer_profiles.profiles.schema import PROFILE_SCHEMA
 
 ALIAS = "customer_profiles"
@@ -23,13 +24,10 @@ COMPLETE: dict[str, Any] = {"complete": True}
 THROUGH_BATCH = "through_batch"
 """The key in `_meta` with the newest micro-batch that a run has indexed."""
 
-IGNORE_ABOVE = 8191
-"""The longest text, in characters, that searches and aggregations find.
+KEYWORD: dict[str, Any] = {"type": "keyword", "ignore_above": MAX_SEARCHED_CHARACTERS}
+"""A field with one text that is compared as a whole.
 
-Elasticsearch refuses a document with a keyword of more than 32,766 bytes, and a character takes up
-to four. A longer text remains in the document, and only its search entry is left out."""
-KEYWORD: dict[str, Any] = {"type": "keyword", "ignore_above": IGNORE_ABOVE}
-"""A field with one text that is compared as a whole."""
+A longer text remains in the document, and only its search entry is left out."""
 
 _TYPES: dict[pl.DataType, str] = {pl.Int64(): "long", pl.Float64(): "double"}
 _SEARCHED_OFTEN = frozenset(
@@ -58,18 +56,18 @@ def _field(name: str, dtype: pl.DataType) -> dict[str, Any]:
 
 
 def keyword_updates(properties: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the keyword fields of an existing index that do not have `IGNORE_ABOVE` yet.
+    """Return the keyword fields of an existing index that do not have the limit of `KEYWORD` yet.
 
     Args:
         properties: the fields in the mapping of the index.
 
     Returns:
-        The fields with `IGNORE_ABOVE`, for a request that updates the mapping.
+        The fields with that limit, for a request that updates the mapping.
     """
     return {
-        name: {**field, "ignore_above": IGNORE_ABOVE}
+        name: {**field, "ignore_above": MAX_SEARCHED_CHARACTERS}
         for name, field in properties.items()
-        if field.get("type") == "keyword" and field.get("ignore_above") != IGNORE_ABOVE
+        if field.get("type") == "keyword" and field.get("ignore_above") != MAX_SEARCHED_CHARACTERS
     }
 
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import polars as pl
 
+from customer_profiles.contracts.limits import MAX_DOCUMENT_ID_BYTES
 from customer_profiles.profiles.event_counts import DIMENSIONS
 from customer_profiles.search.bulk import bulk, split_bodies
 from customer_profiles.search.client import ElasticsearchConfig, connect, translate_errors
-from customer_profiles.search.documents import MAX_ID_BYTES, document_id, iso_8601, to_double
+from customer_profiles.search.documents import document_id, iso_8601, to_double
 from customer_profiles.search.mapping import KEYWORD, keyword_updates
 
 EVENT_METRICS = "event_metrics"
@@ -144,7 +145,7 @@ def counts_to_ndjson(counts: pl.DataFrame, *, delete: bool = False) -> list[str]
     """
     texts = counts.with_columns(iso_8601(counts["time"]), to_double(counts["revenue"]))
     ids = texts.select(pl.concat_str(DIMENSIONS, separator="|").alias("_id")).to_series()
-    if (ids.str.len_bytes() > MAX_ID_BYTES).any():
+    if (ids.str.len_bytes() > MAX_DOCUMENT_ID_BYTES).any():
         ids = pl.Series("_id", map(document_id, ids), dtype=pl.String)
     metadata = pl.struct(ids).struct.json_encode()
     if delete:

@@ -13,7 +13,7 @@ import polars as pl
 from customer_profiles.lake.findings import Finding, Kind, Remedy
 from customer_profiles.lake.layout import REJECTED_ROWS, SENT_COUNTS, STATE
 from customer_profiles.lake.parquet import to_parquet
-from customer_profiles.processing.rejected_counts import Key
+from customer_profiles.processing.rejected_counts import RowKey
 from customer_profiles.profiles.event_counts import (
     add_counts,
     count_brands,
@@ -119,7 +119,7 @@ def check_count_sums(index: str, sums: Mapping[str, int], sent: pl.DataFrame) ->
 
 
 def check_rejected_sums(
-    index: str, sums: Mapping[str, int], counts: Mapping[Key, int]
+    index: str, sums: Mapping[str, int], counts: Mapping[RowKey, int]
 ) -> list[Finding]:
     """Compare the sums over the index of rejected rows with the counts in the lake."""
     expected = {"documents": len(counts), "rows": sum(counts.values())}
@@ -165,7 +165,7 @@ class AllCounts:
         }
 
 
-def rejected_documents(counts: Mapping[Key, int]) -> dict[str, dict[str, Any]]:
+def rejected_documents(counts: Mapping[RowKey, int]) -> dict[str, dict[str, Any]]:
     """Return the documents that the index of rejected rows should have, by id.
 
     Args:

@@ -174,7 +174,9 @@ def _build(
         profiles = profiles.sort("user_id")
         for events in partition.slices(files, unchanged["user_id"]):
             # A list would hold all slices in memory at once.
-            counts.append(count_events(deduplicate_events(events), unchanged))  # noqa: PERF401
+            counts.append(  # noqa: PERF401
+                count_events(deduplicate_events(events), unchanged, task.generated_at)
+            )
     partition.release()
     through, written = new_files[-1].last_batch, task.generated_at.isoformat()
     # The counts come first, so that they are never older than the profiles, which tell a run
@@ -197,7 +199,7 @@ def _build_slices(
         # The ids are a third of the memory, and nothing below needs them.
         distinct = deduplicate_events(events).drop("event_id")
         profiles = build_from_distinct(distinct, task.segments, task.generated_at)
-        counts.append(count_events(distinct, profiles))
+        counts.append(count_events(distinct, profiles, task.generated_at))
         yield profiles
 
 
