@@ -130,6 +130,7 @@ class MemoryObjectStore(ObjectStore):
         self._count_write()
         self.objects.pop(name, None)
         self.attributes.pop(name, None)
+        self.etags.pop(name, None)
 
     def _etag(self, name: str) -> str:
         return self.etags.get(name) or hashlib.sha256(self.objects[name]).hexdigest()

@@ -23,8 +23,6 @@ import pytest
 from customer_profiles.contracts import COLUMNS, RAW_EVENTS, event_id
 from customer_profiles.kafka.reader import MessageBatch, OffsetRange
 from customer_profiles.lake import compaction
-from customer_profiles.lake.errors import WriteConflictError
-from customer_profiles.lake.object_store import ObjectInfo, StoredObject
 from customer_profiles.processing.batch import process
 from customer_profiles.processing.integrity import topic as topic_module
 from customer_profiles.processing.integrity import verify as verify_module
@@ -134,10 +132,6 @@ def partition_of(user_id: str) -> int:
 class DamageableStore(MemoryObjectStore):
     """An object store whose disk can be damaged, so that entity tags and attributes stay."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.etags: dict[str, str] = {}
-
     def copy(self) -> Objects:
         return {
             name: (data, self.attributes.get(name, {}), self.etags.get(name, ""))
@@ -154,10 +148,6 @@ class DamageableStore(MemoryObjectStore):
         self.objects[name], attributes, self.etags[name] = copied
         self.attributes[name] = dict(attributes)
 
-    def _get(self, name: str) -> StoredObject | None:
-        stored = super()._get(name)
-        return stored and stored._replace(etag=self.etags.get(name, stored.etag))
-
     def _put(
         self,
         name: str,
@@ -167,23 +157,9 @@ class DamageableStore(MemoryObjectStore):
         if_match: str | None,
         if_absent: bool,
     ) -> str:
-        if if_match is not None and self.etags.get(name) != if_match:
-            raise WriteConflictError(name)
-        etag = super()._put(name, data, attributes, if_match=None, if_absent=if_absent)
+        etag = super()._put(name, data, attributes, if_match=if_match, if_absent=if_absent)
         self.etags[name] = etag
         return etag
-
-    def head(self, name: str) -> ObjectInfo | None:
-        info = super().head(name)
-        return info and info._replace(etag=self.etags.get(name, info.etag))
-
-    def list_objects(self, prefix: str) -> dict[str, ObjectInfo]:
-        listed = super().list_objects(prefix)
-        return {name: info._replace(etag=self.etags[name]) for name, info in listed.items()}
-
-    def delete(self, name: str) -> None:
-        super().delete(name)
-        self.etags.pop(name, None)
 
 
 @dataclass

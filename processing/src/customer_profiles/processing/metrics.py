@@ -20,7 +20,7 @@ import polars as pl
 
 from customer_profiles.common.clock import moment_of
 from customer_profiles.common.console import printable
-from customer_profiles.common.errors import PipelineError
+from customer_profiles.common.errors import PipelineError, first_line
 from customer_profiles.common.outage import Outage
 from customer_profiles.contracts import DEAD_LETTERS, InvalidMessages, decode_dead_letter
 from customer_profiles.kafka.admin import watermarks
@@ -117,7 +117,7 @@ class DashboardMetrics:
             yield
             outage.works("the dashboards catch up")
         except PipelineError as error:
-            outage.fails("The dashboards are behind: %s", str(error).splitlines()[0])
+            outage.fails("The dashboards are behind: %s", first_line(error))
 
     def _prepare(self) -> None:
         self._indices.ensure()
@@ -168,7 +168,7 @@ class DashboardMetrics:
         except DamagedObjectError as error:
             logger.warning(
                 "The lake's counts of rejected rows were damaged; the topic is counted again: %s",
-                str(error).splitlines()[0],
+                first_line(error),
                 extra={"event": "rejected_rows_damaged"},
             )
             return RejectedCounts()
@@ -196,7 +196,7 @@ class DashboardMetrics:
                 try:
                     stored = self._store.get(event_counts_name(bucket))
                 except DamagedObjectError as error:
-                    self.damaged[bucket] = str(error).splitlines()[0]
+                    self.damaged[bucket] = first_line(error)
                     raise
                 # A version before event counts made the profiles of a bucket that has none.
                 # The next rebuild counts its events.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,6 +86,14 @@ def parse(
         [values[row] for row in rest], partition, [offsets[row] for row in rest]
     )
     return pl.concat([events.filter(valid), other_events]).sort("kafka_offset"), invalid
+
+
+def partition_by_bucket(events: pl.DataFrame, buckets: int) -> Iterator[tuple[int, pl.DataFrame]]:
+    """Yield each bucket that has events, and its events in their order."""
+    numbered = events.with_columns(bucket_numbers(events["user_id"], buckets).alias("bucket"))
+    parts = numbered.partition_by("bucket", as_dict=True, include_key=False)
+    for (bucket,), part in parts.items():
+        yield int(bucket), part
 
 
 def bucket_numbers(user_ids: pl.Series, buckets: int) -> pl.Series:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from customer_profiles.common.errors import PipelineError
+from customer_profiles.common.errors import PipelineError, first_line
 from customer_profiles.common.outage import Outage
 from customer_profiles.kafka.errors import BrokerUnavailableError
 from customer_profiles.lake.errors import LakeUnavailableError
@@ -68,7 +68,7 @@ class Patience:
                     raise
                 self._outage.fails(
                     "%s The stream waits for it, %.0f s at the most",
-                    str(error).splitlines()[0],
+                    first_line(error),
                     WAIT_S,
                 )
                 self._stop.wait(PAUSE_S)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from customer_profiles.contracts.messages import is_count
 from customer_profiles.lake.layout import REJECTED_ROWS
 from customer_profiles.lake.object_store import ObjectStore
 
@@ -54,6 +55,6 @@ class RejectedCounts:
 
 
 def _whole(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not is_count(value):
         raise ValueError(value)
     return value

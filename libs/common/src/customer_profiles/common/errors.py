@@ -9,3 +9,8 @@ class PipelineError(Exception):
 
 class SettingsError(PipelineError):
     """A setting is missing or malformed; the message names all of them at once."""
+
+
+def first_line(error: Exception) -> str:
+    """Return what went wrong without the next action, for a line in a log or a note."""
+    return str(error).splitlines()[0]

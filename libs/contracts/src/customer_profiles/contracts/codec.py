@@ -83,7 +83,7 @@ def decode_event(data: bytes | None) -> dict[str, Any]:
 
 def _has_type(name: str, value: object) -> bool:
     if name in ("schema_version", "source_row"):
-        return is_count(value) and 1 <= value <= MAX_SOURCE_ROW  # type: ignore[operator]
+        return is_count(value) and 1 <= value <= MAX_SOURCE_ROW
     if value is None:
         return name in OPTIONAL_FIELDS
     if not isinstance(value, str) or not is_text(value):

@@ -80,7 +80,7 @@ def is_text(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and not _SURROGATE.search(value)
 
 
-def is_count(value: object) -> bool:
+def is_count(value: object) -> TypeGuard[int]:
     """Return whether a value is a whole number from 0 to `MAX_INTEGER`."""
     # True is an int in Python, but not a number in JSON.
     is_integer = isinstance(value, int) and not isinstance(value, bool)

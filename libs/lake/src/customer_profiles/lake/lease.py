@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from customer_profiles.common.clock import now_utc
-from customer_profiles.common.errors import PipelineError
+from customer_profiles.common.errors import PipelineError, first_line
 from customer_profiles.common.outage import Outage
 from customer_profiles.lake.errors import DamagedObjectError, WriteConflictError
 from customer_profiles.lake.layout import LEASE
@@ -87,7 +87,7 @@ def _release(store: ObjectStore) -> None:
         logger.warning(
             "the stream's lease could not be deleted; it expires after %g s: %s",
             EXPIRES_S,
-            _first_line(error),
+            first_line(error),
             extra={"event": "lease_not_released"},
         )
 
@@ -131,11 +131,11 @@ class _Renewal:
             try:
                 self._renew(store)
             except WriteConflictError as error:
-                self._lose(f"another stream has taken it over. {_first_line(error)}")
+                self._lose(f"another stream has taken it over. {first_line(error)}")
                 return
             except PipelineError as error:
                 # The lake does not answer. Until it does, no other stream can take the lease.
-                outage.fails("the stream's lease was not renewed: %s", _first_line(error))
+                outage.fails("the stream's lease was not renewed: %s", first_line(error))
                 if (now_utc() - renewed).total_seconds() > EXPIRES_S:
                     self._lose("the lease was not renewed in time")
                     return
@@ -214,7 +214,3 @@ def _is_active(lease: dict[str, Any]) -> bool:
 
 def _describe(lease: dict[str, Any]) -> str:
     return f"{lease['host']} (process {lease['pid']}) since {lease['since']}"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from customer_profiles.common.errors import PipelineError
+from customer_profiles.common.errors import PipelineError, first_line
 from customer_profiles.lake.layout import EVENT_COUNTS_PREFIX
 from customer_profiles.processing.integrity.diagnosis import Diagnosis, Servers
 from customer_profiles.processing.integrity.indices import (
@@ -46,7 +46,7 @@ def check_chart_contents(servers: Servers, diagnosis: Diagnosis, counts: AllCoun
                 found, rejected_rows=diagnosis.rejected_rows or bool(found)
             )
     except PipelineError as error:
-        return diagnosis.with_note(f"The charts were not compared: {str(error).splitlines()[0]}")
+        return diagnosis.with_note(f"The charts were not compared: {first_line(error)}")
     return diagnosis
 
 

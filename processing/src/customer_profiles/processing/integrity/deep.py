@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from customer_profiles.common.errors import PipelineError
+from customer_profiles.common.errors import PipelineError, first_line
 from customer_profiles.contracts import bucket_of
 from customer_profiles.lake.findings import Finding, Kind, Remedy
 from customer_profiles.lake.layout import STATE
@@ -203,7 +203,7 @@ def _read_topic(
         return diagnosis, copy_topic(servers.kafka, spans, servers.buckets, folder, progress)
     except PipelineError as error:
         view = replace(diagnosis.topic, usable=False)
-        note = f"The topic was not compared: {str(error).splitlines()[0]}"
+        note = f"The topic was not compared: {first_line(error)}"
         return replace(diagnosis.with_note(note), topic=view), None
 
 
@@ -224,7 +224,5 @@ def _read_index(
             if number % 1_000 == 0:
                 progress("index", number, max(total, number))
     except IndexUnavailableError as error:
-        return diagnosis.with_note(
-            f"The index was not compared: {str(error).splitlines()[0]}"
-        ), None
+        return diagnosis.with_note(f"The index was not compared: {first_line(error)}"), None
     return diagnosis, spill

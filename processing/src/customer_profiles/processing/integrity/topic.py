@@ -16,7 +16,7 @@ from customer_profiles.lake.findings import Finding, Kind, Remedy
 from customer_profiles.lake.offsets import OffsetSpan
 from customer_profiles.processing.integrity.spill import EventSpill
 from customer_profiles.processing.integrity.survey import LogSurvey
-from customer_profiles.processing.parse import bucket_numbers, parse
+from customer_profiles.processing.parse import parse, partition_by_bucket
 
 TASK_OFFSETS = 50_000
 """Offsets between two steps of the progress display."""
@@ -127,10 +127,8 @@ def copy_topic(
     for number, part in enumerate(parts):
         progress("topic", number, len(parts))
         for frame in _read_part(config, part):
-            numbered = frame.with_columns(bucket_numbers(frame["user_id"], buckets).alias("bucket"))
-            by_bucket = numbered.partition_by("bucket", as_dict=True, include_key=False)
-            for (bucket,), events in by_bucket.items():
-                spill.add(int(bucket), events)
+            for bucket, events in partition_by_bucket(frame, buckets):
+                spill.add(bucket, events)
     return TopicCopy(spans, spill)
 
 

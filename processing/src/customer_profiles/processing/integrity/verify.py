@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import polars as pl
 
-from customer_profiles.common.errors import PipelineError
+from customer_profiles.common.errors import PipelineError, first_line
 from customer_profiles.contracts import DEAD_LETTERS
 from customer_profiles.kafka.admin import topic_state, watermarks
 from customer_profiles.lake.batch_log import BatchLog
@@ -102,8 +102,7 @@ def _look_at_topic(
     try:
         state = topic_state(servers.kafka)
     except PipelineError as error:
-        first_line = str(error).splitlines()[0]
-        return TopicView(), [], f"The topic was not compared: {first_line}"
+        return TopicView(), [], f"The topic was not compared: {first_line(error)}"
     findings = check_topic(state.topic_id, state.watermarks, survey.log, next_offsets)
     return TopicView(state.watermarks, state.topic_id, usable=not findings), findings, ""
 
@@ -177,7 +176,7 @@ def _check_indices(servers: Servers, diagnosis: Diagnosis) -> Diagnosis:
         diagnosis = diagnosis.with_findings(findings)
         return _check_chart_indices(servers, diagnosis)
     except IndexUnavailableError as error:
-        return diagnosis.with_note(f"The index was not compared: {str(error).splitlines()[0]}")
+        return diagnosis.with_note(f"The index was not compared: {first_line(error)}")
 
 
 def _check_chart_indices(servers: Servers, diagnosis: Diagnosis) -> Diagnosis:
@@ -216,9 +215,7 @@ def _check_dead_letters(
     try:
         offsets = watermarks(servers.kafka, DEAD_LETTERS)
     except PipelineError as error:
-        return diagnosis.with_note(
-            f"The dead letters were not compared: {str(error).splitlines()[0]}"
-        )
+        return diagnosis.with_note(f"The dead letters were not compared: {first_line(error)}")
     found = check_dead_letters(offsets, counted)
     return diagnosis.with_findings(found, dead_letters=bool(found))
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import cast
 
 from customer_profiles.common.clock import now_utc
-from customer_profiles.common.errors import PipelineError
+from customer_profiles.common.errors import PipelineError, first_line
 from customer_profiles.kafka.source_records import NO_TOPIC, mark_lost
 from customer_profiles.lake.gaps import Gap, compared, open_gaps, read_gaps, write_gaps
 from customer_profiles.processing.stages.topic import Horizon
@@ -52,7 +52,7 @@ def settle_gaps(
         except PipelineError as error:
             logger.warning(
                 "it could not be seen what was lost: %s",
-                str(error).splitlines()[0],
+                first_line(error),
                 extra={"event": "gaps_not_compared"},
             )
     return replace(state, gaps=open_gaps(gaps))
