@@ -37,7 +37,7 @@ install_client() {
   log "installing Kaggle's client (once; takes some seconds)"
   .venv/bin/python -m venv --clear "$CLIENT_HOME"
   "$CLIENT_HOME/bin/python" -m pip install --quiet --disable-pip-version-check \
-    --require-hashes -r scripts/kaggle.lock ||
+    --require-hashes --no-deps -r scripts/kaggle.lock ||
     die "Kaggle's client could not be installed;" \
       "fix what pip reports above and run ./setup-kaggle.sh again"
   printf '%s' "$lock" >"$CLIENT_HOME/.lock"

@@ -161,8 +161,10 @@ ensure_venv() {
     [[ ! -L .venv ]] || rm .venv
     "$python" -m venv --clear .venv
   fi
+  # The lock lists everything. Without --no-deps, pip 23.2 looks up `coverage[toml]` of another package
+  # beside the pinned `coverage`, and refuses the first newer version that appears.
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 \
-    --require-hashes -r requirements.lock ||
+    --require-hashes --no-deps -r requirements.lock ||
     die "the Python packages could not be installed;" \
       "fix what pip reports above (the network, the disk) and run make setup again"
   for package in "${PACKAGES[@]}"; do editable+=(--editable "$package"); done

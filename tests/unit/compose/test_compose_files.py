@@ -106,7 +106,7 @@ def test_an_action_is_pinned_by_its_commit(path: Path) -> None:
     # Nobody's title or branch name becomes part of a command.
     assert not re.search(r"\$\{\{\s*github\.(?:event\.|head_ref)(?!_name)", text)
     for command in re.findall(r"pip install .*", text):
-        assert "--require-hashes" in command
+        assert "--require-hashes --no-deps" in command
 
 
 def test_a_container_may_start_a_bounded_number_of_processes() -> None:
@@ -207,7 +207,7 @@ def test_a_dockerfile_builds_anywhere(path: Any) -> None:
     assert re.search(r"^USER 1000$", text, re.M)
     assert "org.opencontainers.image.licenses" in text
     for install in re.findall(r"pip install[^&]*", text):
-        assert "--require-hashes" in install
+        assert "--require-hashes --no-deps" in install
 
 
 @pytest.mark.parametrize("application", ["ingestion", "processing"])
