@@ -399,3 +399,14 @@ def test_an_environment_behind_a_link_is_not_emptied(
     assert "-m venv --clear .venv" in (clone / "calls").read_text()
     assert (shared / "theirs").exists()
     assert not (clone / ".venv").is_symlink()
+
+
+@pytest.mark.parametrize("name", ["scripts/lib/tools.sh", "setup-kaggle.sh"])
+def test_pip_installs_what_the_lock_lists_and_looks_nothing_else_up(name: str) -> None:
+    text = (ROOT / name).read_text().replace("\\\n", " ")
+    installs = [line.split() for line in text.splitlines() if "pip install" in line]
+    assert installs
+    assert all("--no-deps" in words for words in installs)
+    from_locks = [words for words in installs if any(word.endswith(".lock") for word in words)]
+    assert len(from_locks) == 1
+    assert "--require-hashes" in from_locks[0]
