@@ -327,8 +327,8 @@ def test_a_lake_of_an_older_copy_is_found_by_the_index(pipeline: Pipeline) -> No
     assert process(pipeline.context()).mended == []
 
 
-def killed_runs(pipeline: Pipeline) -> Iterator[None]:
-    """Kill a run after each of its writes; yield after each."""
+def killed_runs(pipeline: Pipeline, step: int) -> Iterator[None]:
+    """Kill a run after each of its writes, or after each of some; yield after each."""
     before = pipeline.snapshot()
     writes = 0
     while True:
@@ -339,20 +339,26 @@ def killed_runs(pipeline: Pipeline) -> Iterator[None]:
         except InterruptedError:
             pipeline.store.stop_after(None)
             yield
-            writes += 5
+            writes += step
         else:
             pipeline.store.stop_after(None)
             return
 
 
+# With a checkpoint, the numbers come from there. Without one, they come from manifest and commits.
+@pytest.mark.parametrize(("logged_batches", "step"), [(3, 5), (100, 2)])
 def test_what_a_killed_run_leaves_is_no_finding(
-    pipeline: Pipeline, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    pipeline: Pipeline,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    logged_batches: int,
+    step: int,
 ) -> None:
     monkeypatch.setattr(compaction, "MIN_COMPACTED_FILES", 3)
-    monkeypatch.setattr(build_profiles_stage, "MAX_LOGGED_BATCHES", 3)
+    monkeypatch.setattr(build_profiles_stage, "MAX_LOGGED_BATCHES", logged_batches)
     produce(pipeline, 4)
     kills = 0
-    for _ in killed_runs(pipeline):
+    for _ in killed_runs(pipeline, step):
         kills += 1
         caplog.clear()
         report = process(pipeline.context())

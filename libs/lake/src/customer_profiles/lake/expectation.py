@@ -69,7 +69,7 @@ def update_manifest(
     for bucket, content, merged in changes:
         if content is not None:
             entries[bucket] = content
-        elif merged is not None and bucket in entries:
+        elif merged is not None and _describes(entries.get(bucket), merged):
             entries[bucket] = entries[bucket].with_merged(merged)
     expected = expected_events(log, replace(manifest, by_bucket=entries))
     stale: set[int] = set()
@@ -93,6 +93,15 @@ def update_manifest(
         topic_id=log.topic_id(),
     )
     return updated, stale
+
+
+def _describes(entry: BucketManifest | None, merged: EventFile) -> bool:
+    """Tell whether an entry has all batches that compaction has merged.
+
+    If a run was killed after it wrote a bucket's profiles, the next one may merge batches that the
+    entry lacks. The entry must not get their events without their numbers, or they count twice.
+    """
+    return entry is not None and merged.last_batch <= entry.through_batch
 
 
 def describe_stale(
