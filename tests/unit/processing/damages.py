@@ -123,6 +123,7 @@ def change_document() -> Damage:
         user_id = sorted(stored)[1]
         version, content = stored[user_id]
         stored[user_id] = version, {**content, "favorite_brand": "forged"}
+        _refresh(lake)
 
     return Damage("flip", "a document of the index", apply, ("index customer_profiles",))
 
@@ -132,6 +133,7 @@ def swap_documents() -> Damage:
         stored = _live(lake)
         first, second = sorted(stored)[:2]
         stored[first], stored[second] = stored[second], stored[first]
+        _refresh(lake)
 
     return Damage("swap", "two documents of the index", apply, ("index customer_profiles",))
 
@@ -141,7 +143,7 @@ def add_document() -> Damage:
         stored = _live(lake)
         version, content = stored[sorted(stored)[0]]
         stored["999"] = version, {**content, "user_id": "999"}
-        lake.pipeline.index._visible[lake.pipeline.index.live.name].add("999")  # type: ignore[union-attr]
+        _refresh(lake)
 
     return Damage("add", "a document to the index", apply, ("index customer_profiles",))
 
@@ -159,7 +161,7 @@ def roll_back_index(batch: int) -> Damage:
         assert live is not None
         earlier = lake.copies[batch - 1]["index"]
         lake.pipeline.index.stored[live.name] = dict(earlier["stored"][live.name])
-        lake.pipeline.index._visible[live.name] = set(earlier["_visible"][live.name])
+        lake.pipeline.index._visible[live.name] = dict(earlier["_visible"][live.name])
 
     return Damage(f"roll back to batch {batch}", "the index", apply, ("index customer_profiles",))
 
@@ -191,6 +193,10 @@ def _live(lake: DamagedLake) -> dict[str, tuple[int, dict[str, object]]]:
     live = lake.pipeline.index.live
     assert live is not None
     return lake.pipeline.index.stored[live.name]
+
+
+def _refresh(lake: DamagedLake) -> None:
+    lake.pipeline.index.refresh(lake.pipeline.index.ensure())
 
 
 # ---- the topics

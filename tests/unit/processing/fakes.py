@@ -264,7 +264,8 @@ class FakeProfileIndex:
         """Version and document of each customer, by index."""
         self.batches: dict[str, int] = {}
         """The newest batch that each index says it has."""
-        self._visible: dict[str, set[str]] = {}
+        self._visible: dict[str, dict[str, dict[str, Any]]] = {}
+        """What searches find: each customer's document as it was at the last refresh, by index."""
         self._refs: dict[str, IndexRef] = {}
         self._created = 0
 
@@ -311,7 +312,8 @@ class FakeProfileIndex:
 
     def refresh(self, index: IndexRef) -> None:
         self._answer()
-        self._visible[index.name] = set(self.stored[index.name])
+        stored = self.stored[index.name]
+        self._visible[index.name] = {user_id: stored[user_id][1] for user_id in sorted(stored)}
 
     def count(self, index: IndexRef) -> int:
         self._answer()
@@ -330,9 +332,7 @@ class FakeProfileIndex:
         """Return the profiles that readers see, by customer."""
         if self.live is None:
             return {}
-        visible = self._visible.get(self.live.name, set())
-        stored = self.stored[self.live.name]
-        return {user_id: stored[user_id][1] for user_id in sorted(visible)}
+        return dict(self._visible.get(self.live.name, {}))
 
     def delete_live(self) -> None:
         """Delete the live index behind the application's back."""
@@ -345,7 +345,7 @@ class FakeProfileIndex:
         ref = IndexRef(f"customer_profiles-{self._created:06d}", f"uuid-{self._created}")
         self._refs[ref.name] = ref
         self.stored[ref.name] = {}
-        self._visible[ref.name] = set()
+        self._visible[ref.name] = {}
         return ref
 
     def _delete(self, name: str) -> None:

@@ -154,6 +154,9 @@ def finish(context: Context, state: StreamState) -> StreamState:
         run = find_live_index(context, run)
     manifest = save_manifest(context, run.manifest, state.results, unfinished=state.lagging)
     run = update_profiles(context, replace(run, manifest=manifest))
+    # Buckets that were flushed after the last micro-batch may still be invisible to searches.
+    if run.live_index is not None and (error := refresh(context, run.live_index)):
+        run = replace(run, index_error=run.index_error or error)
     run = count_events(context, run, state.uncounted)
     state = replace(state, run=run, uncounted=frozenset(), results=())
     write_batches(context, state)
