@@ -24,8 +24,15 @@ from customer_profiles.processing.integrity.commands import diagnose, repair_rou
 from customer_profiles.processing.integrity.diagnosis import Diagnosis
 from customer_profiles.processing.integrity.steps import Loss
 from tests.unit.processing import damages
-from tests.unit.processing.damaged_lakes import DamagedLake, distinct_events, partition_of, story
+from tests.unit.processing.damaged_lakes import (
+    USERS,
+    DamagedLake,
+    distinct_events,
+    partition_of,
+    story,
+)
 from tests.unit.processing.damages import Damage
+from tests.unit.processing.fakes import message
 
 FAST, DEEP, HARMLESS = "found by verify", "found by verify DEEP=1", "harmless"
 
@@ -174,6 +181,13 @@ def test_a_whole_lake_has_no_findings(lake: DamagedLake) -> None:
     diagnosis = look(lake, deep=True)
     assert (diagnosis.findings, diagnosis.notes) == ((), ())
     assert lake.differences() == []
+
+
+def test_events_of_a_wrong_clock_are_no_finding(lake: DamagedLake) -> None:
+    # They are no measure of what is recent, and that depends on when a run has counted them.
+    lake.pipeline.topics.produce(message(USERS[0], event_time="2199-01-01T00:00:00Z"))
+    process(lake.pipeline.context())
+    assert look(lake, deep=True).findings == ()
 
 
 @pytest.mark.parametrize(("damage", "found"), TABLE, ids=[str(damage) for damage, _ in TABLE])
