@@ -1,0 +1,1 @@
+"""Experiments on customers: assignment, exposures, analysis and planning."""
