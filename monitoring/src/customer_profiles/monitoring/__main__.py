@@ -1,0 +1,18 @@
+"""`python -m customer_profiles.monitoring`: see `customer_profiles.monitoring.cli`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from customer_profiles.common.launch import launch
+
+
+def _load() -> Callable[[], int]:
+    from customer_profiles.monitoring.cli import main  # noqa: PLC0415
+
+    return main
+
+
+if __name__ == "__main__":
+    sys.exit(launch(_load))
