@@ -15,10 +15,12 @@ from elasticsearch import ApiError
 
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.contracts.limits import MAX_CHART_BUCKETS
+from customer_profiles.dashboards.drawing import specification
 from customer_profiles.dashboards.filters import Filters, search_body
 from customer_profiles.dashboards.intervals import INTERVALS, add_span, has_days, with_interval
 from customer_profiles.dashboards.panels import Panel, read_panels
 from customer_profiles.dashboards.queries import Dashboard
+from customer_profiles.dashboards.searches import panel_search
 from customer_profiles.dashboards.settings import Settings
 from customer_profiles.dashboards.vega import VL_VERSION
 
@@ -42,44 +44,31 @@ def test_no_panel_asks_for_empty_intervals(panel: Panel) -> None:
     for interval in INTERVALS:
         body = with_interval(search_body(panel, Filters(since=date(1, 1, 1))), interval)
         assert all(histogram["min_doc_count"] == 1 for histogram in histograms(body))
-    assert with_interval(panel.body, "day") == panel.body
+    assert with_interval(panel_search(panel), "day") == panel_search(panel)
 
 
 def test_years_fit_whatever_the_time_range_holds() -> None:
-    by_day = [panel.name for panel in PANELS.values() if has_days(panel.body)]
+    by_day = [panel.name for panel in PANELS.values() if has_days(panel_search(panel))]
     assert by_day == ["revenue", "events", "returning"]
     event_types = 4
     assert 9_999 * (event_types + 1) < MAX_CHART_BUCKETS
     for name in by_day:
-        (histogram,) = histograms(with_interval(PANELS[name].body, "year"))
+        (histogram,) = histograms(with_interval(panel_search(PANELS[name]), "year"))
         assert histogram["calendar_interval"] == "year"
 
 
-def to_rows(name: str, days: dict[int, int]) -> list[dict[str, Any]]:
+def rows_of(panel: Panel, series: dict[str, dict[int, int]]) -> list[dict[str, Any]]:
     return [
-        {
-            "key": day * DAY_MS,
-            "doc_count": 2 * count,
-            "revenue": {"value": count},
-            "events": {"value": count},
-            "back": {"doc_count": count},
-        }
+        {"time": day * DAY_MS, "value": count, "series": name}
+        for name, days in series.items()
+        if panel.split or name == "view"
         for day, count in days.items()
     ]
 
 
-def rows_of(panel: str, series: dict[str, dict[int, int]]) -> list[dict[str, Any]]:
-    if panel == "events":
-        return [
-            {"key": name, "days": {"buckets": to_rows(panel, days)}}
-            for name, days in series.items()
-        ]
-    return to_rows(panel, series["view"])
-
-
 def outlines(panel: Panel, rows: list[Any], first: int, last: int) -> list[list[tuple[float, ...]]]:
     """Draw a panel and return the points of each area, scaled to a fixed range of days."""
-    spec = panel.specification({"values": rows})
+    spec = specification(panel, {"values": rows})
     spec["width"] = 800
     spec["encoding"]["x"]["scale"]["domain"] = [first * DAY_MS, last * DAY_MS]
     svg = vl_convert.vegalite_to_svg(json.dumps(spec), vl_version=VL_VERSION)
@@ -122,8 +111,8 @@ def test_a_chart_without_empty_days_looks_as_with_them(name: str) -> None:
         for key, days in sparse.items()
     }
     last = FIRST + 39
-    with_empty = outlines(panel, rows_of(name, dense), FIRST, last)
-    without = outlines(panel, rows_of(name, sparse), FIRST, last)
+    with_empty = outlines(panel, rows_of(panel, dense), FIRST, last)
+    without = outlines(panel, rows_of(panel, sparse), FIRST, last)
     assert len(with_empty) == len(without) == 2
     if name == "revenue":
         # The second path is the line on top of the one area.
@@ -133,21 +122,19 @@ def test_a_chart_without_empty_days_looks_as_with_them(name: str) -> None:
 
 
 def test_a_month_or_a_year_shows_its_average_day() -> None:
-    body = PANELS["events"].body
+    body = panel_search(PANELS["events"])
     key = (date(2024, 2, 1) - date(1970, 1, 1)).days * DAY_MS
     response: dict[str, Any] = {
-        "aggregations": {
-            "types": {"buckets": [{"key": "view", "days": {"buckets": [{"key": key}]}}]}
-        }
+        "aggregations": {"split": {"buckets": [{"key": "view", "by": {"buckets": [{"key": key}]}}]}}
     }
     for interval, days in (("month", 29), ("year", 366)):
         add_span(body, response, interval)
-        (row,) = response["aggregations"]["types"]["buckets"][0]["days"]["buckets"]
+        (row,) = response["aggregations"]["split"]["buckets"][0]["by"]["buckets"]
         assert row == {"key": key, "span_days": days}
     first_key = (date(1, 1, 1) - date(1970, 1, 1)).days * DAY_MS
     last_key = (date(9999, 12, 1) - date(1970, 1, 1)).days * DAY_MS
     rows = {"buckets": [{"key": first_key}, {"key": float(last_key)}]}
-    add_span(PANELS["revenue"].body, {"aggregations": {"days": rows}}, "month")
+    add_span(panel_search(PANELS["revenue"]), {"aggregations": {"by": rows}}, "month")
     assert [row["span_days"] for row in rows["buckets"]] == [31, 31]
 
 
@@ -158,6 +145,9 @@ class RefusedError(ApiError):
         body = {"error": {"type": "search_phase_execution_exception", "caused_by": {"type": kind}}}
         meta = ApiResponseMeta(400, "1.1", HttpHeaders(), 0.0, NodeConfig("http", "127.0.0.1", 9))
         super().__init__("refused", meta, body)
+
+
+VALUE = {"value": {"value": 5.0}}
 
 
 class FakeClient:
@@ -175,7 +165,7 @@ class FakeClient:
             raise RefusedError(self.kind)
 
         class Response:
-            body = {"aggregations": {"days": {"buckets": [{"key": 0}]}}}  # noqa: RUF012
+            body = {"aggregations": {"by": {"buckets": [{"key": 0, **VALUE}]}}}  # noqa: RUF012
 
         return Response
 
@@ -193,13 +183,13 @@ def ask(dashboard: Dashboard, client: FakeClient) -> list[Any]:
 
 def test_a_chart_of_too_many_days_gets_months_and_then_years(dashboard: Dashboard) -> None:
     client = FakeClient("day")
-    assert ask(dashboard, client) == [{"key": 0}]
+    assert ask(dashboard, client) == [{"time": 0, "value": 5.0}]
     assert client.intervals == ["day"]
     client = FakeClient("month")
-    assert ask(dashboard, client) == [{"key": 0, "span_days": 31}]
+    assert ask(dashboard, client) == [{"time": 0, "value": 5.0, "span_days": 31}]
     assert client.intervals == ["day", "month"]
     client = FakeClient("year")
-    assert ask(dashboard, client) == [{"key": 0, "span_days": 365}]
+    assert ask(dashboard, client) == [{"time": 0, "value": 5.0, "span_days": 365}]
     assert client.intervals == ["day", "month", "year"]
     with pytest.raises(PipelineError, match="set From and To"):
         ask(dashboard, FakeClient(None))

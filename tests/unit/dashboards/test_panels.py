@@ -1,4 +1,4 @@
-"""Panels, filters and Kibana's saved objects."""
+"""Panels, their searches and their rows, and the filters of the page."""
 
 from __future__ import annotations
 
@@ -9,24 +9,36 @@ from typing import Any
 import pytest
 import vl_convert
 
+from customer_profiles.dashboards.drawing import specification
 from customer_profiles.dashboards.filters import Filters, InvalidFilterError, search_body
-from customer_profiles.dashboards.kibana import KibanaError, import_objects
-from customer_profiles.dashboards.panels import Panel, read_panels
-from customer_profiles.dashboards.saved_objects import (
-    DATA_VIEWS,
-    saved_objects,
-    specification,
-    to_ndjson,
+from customer_profiles.dashboards.panels import (
+    TIME_FIELDS,
+    InvalidPanelError,
+    Panel,
+    parse_panel,
+    read_panels,
 )
+from customer_profiles.dashboards.searches import panel_rows, panel_search
 from customer_profiles.dashboards.vega import VL_VERSION
-from customer_profiles.profiles.schema import PROFILE_SCHEMA
+from customer_profiles.search.mapping import TEMPLATE
 from customer_profiles.search.metrics_indices import MAPPINGS
 
 PANELS = {panel.name: panel for panel in read_panels()}
 FIELDS = {
-    "customer_profiles": set(PROFILE_SCHEMA),
+    "customer_profiles": set(TEMPLATE["template"]["mappings"]["properties"]),
     **{name: set(fields) for name, fields in MAPPINGS.items()},
 }
+BAR = """
+title = "Rows"
+about = "All."
+explanation = "Rows."
+dashboard = "pipeline"
+width = "half"
+chart = "bar"
+index = "rejected_rows"
+measure = { label = "Rows", operation = "sum", field = "rows" }
+by = { label = "Reason", field = "reason" }
+"""
 
 
 def fields_of(body: Any) -> set[str]:
@@ -55,11 +67,76 @@ def fields_of(body: Any) -> set[str]:
 
 @pytest.mark.parametrize("panel", PANELS.values(), ids=PANELS)
 def test_a_panel_searches_existing_fields_and_is_valid_vega_lite(panel: Panel) -> None:
-    assert fields_of(panel.body) <= FIELDS[panel.index]
-    assert panel.time_field is None or panel.time_field in FIELDS[panel.index]
-    for version, release in (("v5", "5.21"), ("v6", VL_VERSION)):
-        spec = {**panel.specification({"values": []}, version), "width": 300}
-        assert vl_convert.vegalite_to_vega(json.dumps(spec), vl_version=release)["marks"]
+    assert fields_of(panel_search(panel)) <= FIELDS[panel.index]
+    spec = {**specification(panel, {"values": []}), "width": 300}
+    assert vl_convert.vegalite_to_vega(json.dumps(spec), vl_version=VL_VERSION)["marks"]
+
+
+def test_every_index_has_its_time_field() -> None:
+    assert all(field in FIELDS[index] for index, field in TIME_FIELDS.items())
+
+
+@pytest.mark.parametrize("panel", PANELS.values(), ids=PANELS)
+def test_a_panel_explains_its_number_and_its_time(panel: Panel) -> None:
+    assert panel.about.endswith(".")
+    assert panel.explanation.endswith(".")
+    said = panel.about.lower()
+    if panel.follows_time:
+        assert "time range" in said
+    elif panel.range == "all":
+        assert "whatever the time range" in said
+    else:
+        assert "by the clock" in said
+
+
+def test_a_panel_of_a_new_capability_is_one_text() -> None:
+    panel = parse_panel("reasons", BAR)
+    bucket = {"key": "price_invalid", "doc_count": 2, "value": {"value": 7.0}}
+    rows = panel_rows(panel, {"aggregations": {"by": {"buckets": [bucket]}}})
+    assert rows == [{"key": "price_invalid", "value": 7.0}]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"bar"', '"pie"', "pie is none of metric, bar"),
+        ('"half"', '"huge"', "huge is none of figure"),
+        ('"pipeline"', '"sales"', "sales is none of customers"),
+        ('"rejected_rows"', '"orders"', "orders is none of customer_profiles"),
+        ('operation = "sum", ', "", "name a field for sum"),
+        ('by = { label = "Reason", field = "reason" }', "", "a bar needs a dimension"),
+        ("explanation", "explained", "explained"),
+        ("title =", "title", "reasons: "),
+    ],
+)
+def test_a_wrong_description_is_refused(old: str, new: str, message: str) -> None:
+    with pytest.raises(InvalidPanelError, match=message):
+        parse_panel("reasons", BAR.replace(old, new))
+
+
+def test_a_ratio_of_nothing_is_null_and_a_share_counts_the_documents_that_match() -> None:
+    conversion = PANELS["conversion"]
+
+    def rows(buyers: int, customers: int) -> list[dict[str, Any]]:
+        total = {"total": {"value": customers}}
+        return panel_rows(
+            conversion, {"hits": total, "aggregations": {"value": {"doc_count": buyers}}}
+        )
+
+    assert rows(1, 4) == [{"value": 0.25}]
+    assert rows(0, 4) == [{"value": 0.0}]
+    assert rows(0, 0) == [{"value": None}]
+    assert panel_rows(PANELS["total-customers"], {"hits": {"total": {"value": 3}}}) == [
+        {"value": 3.0}
+    ]
+
+
+def test_rows_of_a_chart_over_time_have_a_series_and_the_length_of_a_coarse_step() -> None:
+    days = {"buckets": [{"key": 0, "doc_count": 1, "value": {"value": 2.0}, "span_days": 31}]}
+    response = {"aggregations": {"split": {"buckets": [{"key": "view", "by": days}]}}}
+    assert panel_rows(PANELS["events"], response) == [
+        {"series": "view", "time": 0, "value": 2.0, "span_days": 31}
+    ]
 
 
 def test_filters_are_read_from_query_parameters() -> None:
@@ -73,95 +150,14 @@ def test_filters_are_read_from_query_parameters() -> None:
         Filters.from_query([("since", "yesterday")])
 
 
-def test_filters_apply_to_customer_panels_and_not_to_pipeline_panels() -> None:
+def test_every_filter_reaches_every_panel_about_customers() -> None:
     all_filters = Filters("S", "c", "b", date(2020, 1, 1), date(2020, 1, 31))
     for panel in PANELS.values():
-        added_clauses = len(search_body(panel, all_filters)["query"]["bool"]["filter"]) - len(
-            panel.body["query"]["bool"]["filter"]
-        )
-        assert added_clauses == (4 if panel.time_field else 0), panel.name
-        assert search_body(panel, Filters()) == panel.body
-    assert all(panel.time_field for panel in PANELS.values() if panel.dashboard == "customers")
-
-
-def test_a_category_filter_includes_subcategories_and_none_matches_a_missing_favorite() -> None:
-    filters = Filters(category="auto", brand="(none)")
-    assert filters.clauses(PANELS["segments"]) == [
-        {
-            "bool": {
-                "should": [
-                    {"term": {"favorite_category": "auto"}},
-                    {"prefix": {"favorite_category": "auto."}},
-                ],
-                "minimum_should_match": 1,
-            }
-        },
-        {"bool": {"must_not": {"exists": {"field": "favorite_brand"}}}},
-    ]
-    assert filters.clauses(PANELS["revenue"]) == [
-        {"term": {"category": "auto"}},
-        {"term": {"brand": "(none)"}},
-    ]
-
-
-def test_saved_objects_keep_the_documented_format() -> None:
-    lines = to_ndjson().splitlines()
-    objects = [json.loads(line) for line in lines]
-    assert objects == saved_objects()
-    imported: set[tuple[str, str]] = set()
-    for item in objects:
-        assert set(item) == {"id", "type", "attributes", "references"}
-        for reference in item["references"]:
-            # Kibana resolves a reference only to an object that it imported before.
-            assert (reference["type"], reference["id"]) in imported
-        imported.add((item["type"], item["id"]))
-    assert len(imported) == len(objects)
-    kinds = [item["type"] for item in objects]
-    assert kinds.count("index-pattern") == len(DATA_VIEWS)
-    assert kinds.count("visualization") == len(PANELS)
-    assert kinds.count("dashboard") == 2
-    views = [item["attributes"] for item in objects if item["type"] == "index-pattern"]
-    assert {view["title"]: view["timeFieldName"] for view in views} == DATA_VIEWS
-    assert all(field in FIELDS[name] for name, field in DATA_VIEWS.items())
-
-
-def test_a_dashboard_places_each_of_its_panels_once_without_overlap() -> None:
-    for item in saved_objects():
-        if item["type"] != "dashboard":
-            continue
-        placements = json.loads(item["attributes"]["panelsJSON"])
-        assert [
-            f"{placement['panelIndex']}:{placement['panelRefName']}" for placement in placements
-        ] == [reference["name"] for reference in item["references"]]
-        cells: set[tuple[int, int]] = set()
-        for placement in placements:
-            grid = placement["gridData"]
-            panel_cells = {
-                (x, y)
-                for x in range(grid["x"], grid["x"] + grid["w"])
-                for y in range(grid["y"], grid["y"] + grid["h"])
-            }
-            assert not cells & panel_cells
-            assert grid["x"] + grid["w"] <= 48
-            cells |= panel_cells
-
-
-@pytest.mark.parametrize("panel", PANELS.values(), ids=PANELS)
-def test_kibana_adds_its_filters_to_the_search_of_the_panel(panel: Panel) -> None:
-    data = specification(panel)["data"]
-    assert data["format"] == {"property": panel.rows}
-    url = data["url"]
-    assert url["index"] == panel.index
-    panel_filters = [
-        entry
-        for entry in url["body"]["query"]["bool"]["filter"]
-        if entry in panel.body["query"]["bool"]["filter"]
-    ]
-    assert panel_filters == panel.body["query"]["bool"]["filter"]
-    assert ("%dashboard_context-filter_clause%" in json.dumps(url)) == bool(panel.time_field)
-    assert url["body"].get("aggs") == panel.body.get("aggs")
-
-
-def test_an_unreachable_kibana_is_reported() -> None:
-    with pytest.raises(KibanaError, match=r"does not answer on http://127\.0\.0\.1:9"):
-        import_objects("http://127.0.0.1:9", "")
+        own = panel_search(panel)["query"]["bool"]["filter"]
+        added = search_body(panel, all_filters)["query"]["bool"]["filter"][len(own) :]
+        assert len(added) == 3 * panel.follows_filters + panel.follows_time, panel.name
+        assert search_body(panel, Filters()) == panel_search(panel)
+        if panel.dashboard == "customers":
+            assert len(added) == 4
+        else:
+            assert not panel.follows_time

@@ -118,11 +118,6 @@ def test_the_library_itself_cannot_end_its_script() -> None:
 
 def rows_named(name: str) -> dict[str, list[Any]]:
     """Return rows of every panel in which each text is `name`."""
-    value = {"value": 3.0}
-    bucket = {"key": name, "doc_count": 2, "events": value, "revenue": value}
-    days = [
-        {"key": day * 86_400_000, **dict.fromkeys(("events", "revenue"), value)} for day in (1, 9)
-    ]
     profile = {"user_id": name, "customer_segment": name, "total_revenue": 3.0}
     run = {
         "time": "2020-10-01T00:00:00Z",
@@ -131,24 +126,14 @@ def rows_named(name: str) -> dict[str, list[Any]]:
         "customers": 1,
         "seconds": 1.0,
     }
-    overview = {**dict.fromkeys(("revenue", "purchases", "customers"), value), "buyers": bucket}
-    back = [{"key": 0, "doc_count": 2, "back": {"doc_count": 1}}]
-    return {
-        "funnel": [bucket],
-        "segments": [bucket],
-        "segment-revenue": [bucket],
-        "categories": [bucket],
-        "brands": [bucket],
-        "rejected": [bucket],
-        "overview": [overview],
-        "revenue": days,
-        "events": [{"key": name, "days": {"buckets": days}}],
-        "returning": back,
-        "best": [{"_source": profile}],
-        "recent": [{"key": name, "minutes": {"buckets": days}}],
-        "lag": [],
-        "runs": [{"_source": run}],
+    rows = {
+        "metric": [{"value": 3.0}],
+        "bar": [{"key": name, "value": 3.0}],
+        "documents": [profile],
     }
+    days = [{"time": day * 86_400_000, "value": 3.0, "series": name} for day in (1, 9)]
+    by_panel = {panel.name: rows.get(panel.chart, days) for panel in read_panels()}
+    return {**by_panel, "lag": [], "runs": [run]}
 
 
 class FakeDashboard:

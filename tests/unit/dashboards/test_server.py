@@ -80,14 +80,16 @@ def send(
 
 
 def test_a_panel_returns_its_rows_filtered_by_the_query_string() -> None:
-    status, body = get("/data/overview", "brand=apple&segment=")
+    status, body = get("/data/total-customers", "brand=apple&segment=")
     assert status == 200
-    assert json.loads(body) == [{"panel": "overview", "brand": "apple"}]
+    assert json.loads(body) == [{"panel": "total-customers", "brand": "apple"}]
     assert json.loads(get("/choices")[1]) == {"brand": ["apple"]}
     assert json.loads(get("/customers/7")[1]) == {"profile": {"user_id": "7"}}
 
 
-@pytest.mark.parametrize("path", ["/", "/app.js", "/style.css", "/vega.js"])
+@pytest.mark.parametrize(
+    "path", ["/", "/app.js", "/summary.js", "/customer.js", "/style.css", "/vega.js", "/customer/7"]
+)
 def test_the_page_serves_all_of_its_files(path: str) -> None:
     status, body = get(path)
     assert status == 200
@@ -97,22 +99,27 @@ def test_the_page_serves_all_of_its_files(path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "query", "status", "message"),
     [
-        ("/data/overview", "since=yesterday", 400, "since=yesterday is no day"),
-        ("/data/overview", "x=1", 400, "there is no filter x"),
-        ("/data/overview", "x" * 40_000, 400, "there is no filter xxx"),
-        ("/data/overview", "brand=" + "x" * 33_000, 400, "brand has 33,000 characters"),
-        ("/data/overview", "category=" + "%C3%A9" * 8_192, 400, "category has 8,192 characters"),
-        ("/data/overview", "segment=" + "%00" * 9_000, 400, "segment has 9,000 characters"),
-        ("/data/overview", "brand=a&brand=b", 400, "brand is there twice"),
-        ("/data/overview", "since=2020-02-30", 400, "since=2020-02-30 is no day"),
-        ("/data/overview", "until=" + "9" * 40_000, 400, "is no day"),
-        ("/data/overview", "since=10000-01-01", 400, "is no day"),
-        ("/data/overview", "until=-0001-01-01", 400, "is no day"),
-        ("/data/overview", "since=%EF%BC%92020-01-01", 400, "is no day"),
-        ("/data/overview", "since=2020-01-01T00:00:00||-1d", 400, "is no day"),
+        ("/data/total-customers", "since=yesterday", 400, "since=yesterday is no day"),
+        ("/data/total-customers", "x=1", 400, "there is no filter x"),
+        ("/data/total-customers", "x" * 40_000, 400, "there is no filter xxx"),
+        ("/data/total-customers", "brand=" + "x" * 33_000, 400, "brand has 33,000 characters"),
+        (
+            "/data/total-customers",
+            "category=" + "%C3%A9" * 8_192,
+            400,
+            "category has 8,192 characters",
+        ),
+        ("/data/total-customers", "segment=" + "%00" * 9_000, 400, "segment has 9,000 characters"),
+        ("/data/total-customers", "brand=a&brand=b", 400, "brand is there twice"),
+        ("/data/total-customers", "since=2020-02-30", 400, "since=2020-02-30 is no day"),
+        ("/data/total-customers", "until=" + "9" * 40_000, 400, "is no day"),
+        ("/data/total-customers", "since=10000-01-01", 400, "is no day"),
+        ("/data/total-customers", "until=-0001-01-01", 400, "is no day"),
+        ("/data/total-customers", "since=%EF%BC%92020-01-01", 400, "is no day"),
+        ("/data/total-customers", "since=2020-01-01T00:00:00||-1d", 400, "is no day"),
         ("/data/nothing", "", 404, "There is no such panel"),
         ("/data/" + "x" * 40_000, "", 404, "There is no such panel"),
-        ("/data/overview/x", "", 404, "There is nothing here"),
+        ("/data/total-customers/x", "", 404, "There is nothing here"),
         ("/customers/" + "7" * 40_000, "", 404, "There is no customer 777"),
         ("/customers/seven", "", 404, "There is no customer seven"),
         ("/customers/\u0667", "", 404, "There is no customer"),
@@ -138,14 +145,14 @@ def test_an_error_has_a_status_and_a_message(
 def test_the_longest_text_that_can_be_found_is_a_filter() -> None:
     # Elasticsearch counts units of UTF-16, and this character has two.
     brand = "\U0001f600" * 4_095
-    status, body = get("/data/overview", f"brand={quote(brand)}")
+    status, body = get("/data/total-customers", f"brand={quote(brand)}")
     assert status == 200
-    assert json.loads(body) == [{"panel": "overview", "brand": brand}]
-    assert get("/data/overview", f"brand={quote(brand + brand[0])}")[0] == 400
+    assert json.loads(body) == [{"panel": "total-customers", "brand": brand}]
+    assert get("/data/total-customers", f"brand={quote(brand + brand[0])}")[0] == 400
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "X" * 10_000])
-@pytest.mark.parametrize("path", ["/", "/choices", "/data/overview", "/customers/7"])
+@pytest.mark.parametrize("path", ["/", "/choices", "/data/total-customers", "/customers/7"])
 def test_only_reading_is_allowed(method: str, path: str) -> None:
     status, headers, body = send(method, path)
     assert status == 405

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import socket
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 
 import uvicorn
@@ -15,7 +16,7 @@ from customer_profiles.common.defaults import HOST
 from customer_profiles.common.environ import load_environ
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.common.logs import configure_logging
-from customer_profiles.dashboards.kibana import KibanaError, import_objects
+from customer_profiles.dashboards.kibana import KibanaError, data_range, import_objects, said
 from customer_profiles.dashboards.queries import Dashboard
 from customer_profiles.dashboards.report import write_report
 from customer_profiles.dashboards.saved_objects import to_ndjson
@@ -58,7 +59,7 @@ def _run(options: argparse.Namespace) -> int:
     console = configure_logging(environ)
     match options.command:
         case "kibana":
-            return _kibana(options.kibana_url, environ.get("ELASTIC_PASSWORD", ""), console)
+            return _kibana(options.kibana_url, environ, console)
         case "report":
             settings = Settings.from_env(environ)
             page, *pictures = write_report(Dashboard(settings), settings.reports)
@@ -71,15 +72,19 @@ def _run(options: argparse.Namespace) -> int:
             return _serve(Settings.from_env(environ), console)
 
 
-def _kibana(url: str | None, password: str, console: Console) -> int:
+def _kibana(url: str | None, environ: Mapping[str, str], console: Console) -> int:
     if not url:
         sys.stdout.write(to_ndjson())
         return 0
+    settings = Settings.from_env(environ)
+    password = settings.elasticsearch_password.get_secret_value()
     try:
-        count = import_objects(url, password)
+        time_range = data_range(settings.elasticsearch_url, password)
+        ndjson = to_ndjson(time_range, settings.dashboard_port)
+        count = import_objects(url, password, ndjson)
     except KibanaError as error:
         raise PipelineError(str(error)) from error
-    console.print(f"{count} saved objects are in Kibana")
+    console.print(said(count, time_range), markup=False)
     return 0
 
 
@@ -100,7 +105,10 @@ def _serve(settings: Settings, console: Console) -> int:
     dashboard.choices()
     # log_config=None: uvicorn's records go to the handler of this project.
     config = uvicorn.Config(
-        create_app(dashboard), log_config=None, log_level="warning", access_log=False
+        create_app(dashboard, dashboard.experiment_routes()),
+        log_config=None,
+        log_level="warning",
+        access_log=False,
     )
     # From here on, a request waits for its answer instead of being refused.
     listener.listen()

@@ -9,8 +9,8 @@ from typing import Any
 
 from customer_profiles.contracts.limits import MAX_SEARCHED_CHARACTERS
 from customer_profiles.dashboards.panels import Panel
-from customer_profiles.profiles.event_counts import NONE, OTHER
-from customer_profiles.search.mapping import ALIAS
+from customer_profiles.dashboards.searches import panel_search
+from customer_profiles.profiles.event_counts import OTHER
 
 SHOWN_LENGTH = 60
 """Characters of a foreign text in a message."""
@@ -61,40 +61,26 @@ class Filters:
 
     def clauses(self, panel: Panel) -> list[dict[str, Any]]:
         """Return the filters as clauses of a panel's search, in Elasticsearch's query language."""
-        if panel.time_field is None:
-            return []
-        clauses: list[dict[str, Any]] = []
-        if self.segment:
-            clauses.append({"term": {"customer_segment": self.segment}})
-        if panel.index == ALIAS:
-            clauses += self._favorite_clauses()
-        else:
-            values = {"category": self.category, "brand": self.brand}
-            clauses += [{"term": {name: value}} for name, value in values.items() if value]
+        clauses = self.field_clauses() if panel.follows_filters else []
         limits = {
             "gte": self.since and self.since.isoformat(),
             # Rounded up to the end of the day.
             "lte": self.until and f"{self.until.isoformat()}||/d",
         }
         time_range = {name: limit for name, limit in limits.items() if limit}
-        if time_range:
+        if time_range and panel.follows_time:
             clauses.append({"range": {panel.time_field: time_range}})
         return clauses
 
-    def _favorite_clauses(self) -> list[dict[str, Any]]:
-        clauses = []
-        if self.category:
-            # A favorite category is a whole path, so match everything below the top level, too.
-            below = {"prefix": {"favorite_category": f"{self.category}."}}
-            clauses.append(_favorite_clause("favorite_category", self.category, [below]))
-        if self.brand:
-            clauses.append(_favorite_clause("favorite_brand", self.brand, []))
-        return clauses
+    def field_clauses(self) -> list[dict[str, Any]]:
+        """Return the filters but the time range, which are the same for every index."""
+        values = {"customer_segment": self.segment, "category": self.category, "brand": self.brand}
+        return [{"term": {name: value}} for name, value in values.items() if value]
 
 
 def search_body(panel: Panel, filters: Filters) -> dict[str, Any]:
     """Return the body of a panel's search under filters."""
-    body = dict(panel.body)
+    body = panel_search(panel)
     own_clauses = body["query"]["bool"]["filter"]
     return {**body, "query": {"bool": {"filter": [*own_clauses, *filters.clauses(panel)]}}}
 
@@ -159,9 +145,3 @@ def _day(parameters: Mapping[str, str], name: str) -> date | None:
         raise InvalidFilterError(
             f"{name}={shorten(str(text))} is no day; write it as 2020-09-24"
         ) from error
-
-
-def _favorite_clause(field: str, value: str, also: list[dict[str, Any]]) -> dict[str, Any]:
-    if value == NONE:
-        return {"bool": {"must_not": {"exists": {"field": field}}}}
-    return {"bool": {"should": [{"term": {field: value}}, *also], "minimum_should_match": 1}}

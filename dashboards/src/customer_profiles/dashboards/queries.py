@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
+from datetime import date
 from typing import Any
 
 import polars as pl
 from elasticsearch import ApiError
+from starlette.routing import Route
 
 from customer_profiles.common.defaults import BUCKETS
 from customer_profiles.contracts import bucket_of
+from customer_profiles.dashboards.comparison import (
+    DIMENSIONS,
+    Periods,
+    choose_periods,
+    figure_search,
+    movement_search,
+    read_figure,
+    read_leader,
+    read_movements,
+)
+from customer_profiles.dashboards.drawing import row_height, specification
+from customer_profiles.dashboards.experiments import experiment_routes
 from customer_profiles.dashboards.filters import CHOICES, Filters, read_choices, search_body
+from customer_profiles.dashboards.hints import empty_hint
 from customer_profiles.dashboards.intervals import INTERVALS, add_span, has_days, with_interval
 from customer_profiles.dashboards.panels import Panel, read_panels
+from customer_profiles.dashboards.searches import panel_rows
 from customer_profiles.dashboards.settings import Settings
 from customer_profiles.lake.batch_log import BatchLog
 from customer_profiles.lake.events import EventPartition
@@ -46,6 +63,10 @@ class Dashboard:
         self._store = S3ObjectStore(S3Config.from_settings(settings))
         self._panels = {panel.name: panel for panel in read_panels()}
 
+    def experiment_routes(self) -> list[Route]:
+        """Return the routes that say which variant a customer gets."""
+        return experiment_routes(self._store, self._profiles)
+
     def rows(self, panel: Panel, filters: Filters) -> list[Any]:
         """Return the data of one chart.
 
@@ -77,10 +98,56 @@ class Dashboard:
                 "about": panel.about,
                 "dashboard": panel.dashboard,
                 "width": panel.width,
-                "spec": panel.specification({"name": "rows"}),
+                "chart": panel.chart,
+                "decimals": panel.number.decimals if panel.measure else 0,
+                "percent": bool(panel.measure and panel.number.percent),
+                "whole": panel.number.operation in ("count", "sum") if panel.measure else False,
+                "row_height": row_height(panel),
+                "empty": empty_hint(panel),
+                "spec": specification(panel, {"name": "rows"}),
             }
             for panel in self._panels.values()
         ]
+
+    def summary(self, filters: Filters) -> dict[str, Any]:
+        """Return the key figures, and what changed from the period before.
+
+        Returns:
+            `figures`: `value` by panel, and `now`, `before` and `spark` if there is a period to
+            compare with. `periods`: days as texts, or None. `movements` and `leader`: as
+            `comparison` reads them.
+        """
+        figures = [panel for panel in self._panels.values() if panel.chart == "metric"]
+        searches = [(panel.index, search_body(panel, filters)) for panel in figures]
+        periods = self._periods(filters)
+        if periods:
+            clauses = filters.field_clauses()
+            searches += [(panel.index, figure_search(panel, periods, clauses)) for panel in figures]
+            searches.append((EVENT_METRICS, movement_search(periods, clauses)))
+        responses = iter(self._search_all(searches))
+        shown: dict[str, Any] = {
+            panel.name: panel_rows(panel, next(responses))[0] for panel in figures
+        }
+        if periods is None:
+            return {"figures": shown, "periods": None, "movements": [], "leader": None}
+        for panel in figures:
+            shown[panel.name] |= read_figure(panel, next(responses))
+        moved = next(responses)
+        chosen = frozenset(name for name in DIMENSIONS if getattr(filters, name))
+        days = {name: value.isoformat() for name, value in asdict(periods).items()}
+        return {
+            "figures": shown,
+            "periods": {**days, "days": periods.days},
+            "movements": read_movements(moved, chosen),
+            "leader": None if filters.segment else read_leader(moved),
+        }
+
+    def _periods(self, filters: Filters) -> Periods | None:
+        choices = self.choices()
+        if not choices["first"]:
+            return None
+        first, last = (date.fromisoformat(choices[name]) for name in ("first", "last"))
+        return choose_periods(filters.since, filters.until, first, last)
 
     def customer(self, user_id: str) -> dict[str, Any] | None:
         """Return a customer's profile and newest events, or None if there is no such customer.
@@ -115,7 +182,7 @@ class Dashboard:
         response = self._search(panel.index, with_interval(body, interval))
         if interval != INTERVALS[0]:
             add_span(body, response, interval)
-        return panel.pick(response)
+        return panel_rows(panel, response)
 
     def _search(self, index: str, body: dict[str, Any]) -> dict[str, Any]:
         with translate_errors(self._elasticsearch.url):
@@ -130,3 +197,17 @@ class Dashboard:
                     ) from error
                 raise
         return response
+
+    def _search_all(self, searches: list[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
+        """Send several searches in one request and return their responses in order."""
+        lines = [part for index, body in searches for part in ({"index": index}, body)]
+        with translate_errors(self._elasticsearch.url):
+            responses: list[dict[str, Any]]
+            responses = self._profiles.client.msearch(searches=lines).body["responses"]
+        for (index, _), response in zip(searches, responses, strict=True):
+            if "error" in response:
+                raise IndexRefusedError(
+                    f"Elasticsearch refuses to search {index}: {response['error']['type']}.\n"
+                    "Run `make process`, which makes what is missing."
+                )
+        return responses

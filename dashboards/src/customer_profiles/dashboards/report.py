@@ -9,6 +9,7 @@ from typing import Any
 import vl_convert
 
 from customer_profiles.common.clock import now_utc
+from customer_profiles.dashboards.drawing import specification
 from customer_profiles.dashboards.embedding import Place, embed, for_picture
 from customer_profiles.dashboards.filters import Filters
 from customer_profiles.dashboards.headers import report_policy
@@ -16,7 +17,7 @@ from customer_profiles.dashboards.panels import Panel, read_panels
 from customer_profiles.dashboards.queries import Dashboard
 from customer_profiles.dashboards.vega import VL_VERSION, javascript_bundle
 
-WIDTHS = {"full": 1100, "half": 540, "third": 360}
+WIDTHS = {"full": 1100, "half": 540, "third": 360, "figure": 200}
 """Pixels of a picture, by the width of its panel."""
 CONFIG: dict[str, Any] = {
     "background": "white",
@@ -80,7 +81,7 @@ def write_report(dashboard: Dashboard, folder: Path, filters: Filters | None = N
         picture = picture_folder / f"{panel.name}.png"
         picture.write_bytes(_png(panel, rows))
         pictures.append(picture)
-        specs.append({**panel.specification({"values": rows}), "config": CONFIG})
+        specs.append({**specification(panel, {"values": rows}), "config": CONFIG})
         cards.append(
             f'<article class="{embed(panel.width, Place.MARKUP)}">'
             f"<h2>{embed(panel.title, Place.MARKUP)}</h2>"
@@ -95,7 +96,7 @@ def write_report(dashboard: Dashboard, folder: Path, filters: Filters | None = N
 def _png(panel: Panel, rows: list[Any]) -> bytes:
     title = {"text": panel.title, "subtitle": panel.about, "anchor": "start"}
     layout = {"width": WIDTHS[panel.width], "title": title, "config": CONFIG, "padding": 12}
-    spec = json.dumps({**panel.specification({"values": for_picture(rows)}), **layout})
+    spec = json.dumps({**specification(panel, {"values": for_picture(rows)}), **layout})
     png: bytes = vl_convert.vegalite_to_png(spec, vl_version=VL_VERSION, scale=2)
     return png
 

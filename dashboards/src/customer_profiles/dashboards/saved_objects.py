@@ -1,188 +1,234 @@
-"""The panels as Kibana's saved objects: data views, searches, visualizations and dashboards.
+"""The panels as Kibana's saved objects: data views, searches, explanations and dashboards.
 
-The format is that of Kibana's import API: NDJSON, one object per line. This module uses only the
-standard library, because `kibana.py` imports it in a container without this package's dependencies.
+The format is that of Kibana's import API: NDJSON, one object per line. Ids are stable, so an import
+replaces the objects of an earlier one. Each object says which version of Kibana wrote its format,
+so Kibana migrates it from there.
+
+This module uses only the standard library, because `kibana.py` imports it in a container without
+this package's dependencies.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from customer_profiles.dashboards.panels import Panel, read_panels
+from customer_profiles.dashboards.lens import conditions_to_kql
+from customer_profiles.dashboards.object_ids import (
+    data_view_id,
+    explanation_name,
+    object_id,
+    own_time_range,
+    search_name,
+)
+from customer_profiles.dashboards.panels import DASHBOARDS, TIME_FIELDS, Panel, read_panels
+from customer_profiles.dashboards.placements import place
 
-DATA_VIEWS = {
-    "customer_profiles": "last_seen",
-    "event_metrics": "time",
-    "pipeline_runs": "time",
-    "rejected_rows": "time",
+VERSION = "0.2.0"
+"""The version of this project, which the dashboards show."""
+CORE_VERSION = "8.8.0"
+TYPE_VERSIONS = {
+    "index-pattern": "8.0.0",
+    "search": "8.0.0",
+    "visualization": "8.5.0",
+    "dashboard": "8.9.0",
 }
-"""Indices, each with the field that Kibana's time range filters."""
-DASHBOARDS = {"customers": "Customer profiles", "pipeline": "Customer profiles: the pipeline"}
-"""Titles of the dashboards, by `Panel.dashboard`."""
-SEARCHES = {
-    "best-customers": (
-        "Best customers",
-        "customer_profiles",
-        [
-            "user_id",
-            "customer_segment",
-            "total_revenue",
-            "total_purchases",
-            "favorite_category",
-            "favorite_brand",
-        ],
-        "total_revenue",
-    ),
-    "latest-runs": (
-        "Latest runs",
-        "pipeline_runs",
-        ["kind", "events", "customers", "misfits", "seconds"],
-        "time",
-    ),
-}
-"""Saved searches: title, index, columns, and the field to sort by, highest first."""
-GRID_COLUMNS = 48
-"""Columns of a dashboard's grid."""
-GRID_WIDTHS = {"full": 48, "half": 24, "third": 16}
-"""Columns of a panel, by `Panel.width`."""
-GRID_HEIGHT = 12
-"""Rows of a panel."""
+"""Versions of Kibana's formats: its migrations start from there."""
 DATA_VIEW_REFERENCE = "kibanaSavedObjectMeta.searchSourceJSON.index"
 """The name under which a search refers to its data view."""
-NO_SEARCH = {"query": {"query": "", "language": "kuery"}, "filter": []}
+CONTROLS = {"customer_segment": "Segment", "category": "Category", "brand": "Brand"}
+"""Fields that people can filter by, with their titles. All indices of the dashboard have them."""
+CONTROL_INDEX = "event_metrics"
+"""The index whose values the controls offer. It has every value that profiles have."""
+REFRESH = {"pause": True, "value": 60_000}
+"""Refresh every minute, once somebody starts it."""
+CUSTOMER_PAGE = "http://127.0.0.1:{port}/customer/{{{{value}}}}"
+"""The address of a customer's profile and history; Kibana puts the customer's id in."""
 
 
-def saved_objects() -> list[dict[str, Any]]:
-    """Return all saved objects. An object comes after the objects that it refers to."""
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """What the dashboards show when they are opened, in Kibana's notation."""
+
+    since: str = "now-90d/d"
+    until: str = "now"
+
+
+def saved_objects(
+    time_range: TimeRange | None = None, page_port: int = 8050
+) -> list[dict[str, Any]]:
+    """Return all saved objects. An object comes after the objects that it refers to.
+
+    Args:
+        time_range: of the data; the last 90 days if None.
+        page_port: the port of the page that shows one customer.
+    """
     panels = read_panels()
+    shown = time_range or TimeRange()
+    documents = [panel for panel in panels if panel.chart == "documents"]
     return [
-        *(_data_view(index, field) for index, field in DATA_VIEWS.items()),
-        *(_search(name, *content) for name, content in SEARCHES.items()),
-        *(_visualization(panel) for panel in panels),
+        *(_data_view(index, field, page_port) for index, field in TIME_FIELDS.items()),
+        # Panels that show everything have no time field, whatever the dashboard's time range is.
+        *(_data_view(index, None, page_port) for index in _timeless(panels)),
+        *(_search(panel, shown) for panel in documents),
+        *(_explanation(name, panels) for name in DASHBOARDS),
         *(
-            _dashboard(name, title, [panel for panel in panels if panel.dashboard == name])
+            _dashboard(name, title, [panel for panel in panels if panel.dashboard == name], shown)
             for name, title in DASHBOARDS.items()
         ),
     ]
 
 
-def to_ndjson() -> str:
-    """Return the saved objects as a file for Kibana's import."""
-    return "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in saved_objects())
+def to_ndjson(time_range: TimeRange | None = None, page_port: int = 8050) -> str:
+    """Return the saved objects as a file for Kibana's import; arguments as of `saved_objects`."""
+    objects = saved_objects(time_range, page_port)
+    return "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in objects)
 
 
-def specification(panel: Panel) -> dict[str, Any]:
-    """Return a panel's Vega-Lite for Kibana.
-
-    Kibana runs the search itself, under the filters and the time range of the dashboard.
-    """
-    body: dict[str, Any] = json.loads(json.dumps(panel.body))
-    if panel.time_field:
-        clauses = body["query"]["bool"]
-        clauses["must"] = ["%dashboard_context-must_clause%"]
-        clauses["must_not"] = ["%dashboard_context-must_not_clause%"]
-        clauses["filter"] = [
-            *clauses["filter"],
-            "%dashboard_context-filter_clause%",
-            {"range": {panel.time_field: {"%timefilter%": True}}},
-        ]
-    url = {"index": panel.index, "body": body}
-    spec = panel.specification({"url": url, "format": {"property": panel.rows}}, "v5")
-    # Kibana sizes a chart to its panel of the dashboard.
-    unused = ("width", "height", "description")
-    return {name: value for name, value in spec.items() if name not in unused}
+def _timeless(panels: Sequence[Panel]) -> list[str]:
+    return sorted({panel.index for panel in panels if panel.range == "all"})
 
 
-def _data_view(index: str, time_field: str) -> dict[str, Any]:
-    attributes = {"title": index, "name": index, "timeFieldName": time_field}
-    return _object("index-pattern", index, attributes, [])
+def _data_view(index: str, time_field: str | None, page_port: int) -> dict[str, Any]:
+    attributes: dict[str, Any] = {"title": index, "name": index}
+    if time_field:
+        attributes["timeFieldName"] = time_field
+    else:
+        attributes["name"] = f"{index}, whatever the time"
+    if index == "customer_profiles":
+        # A customer's id is a link to the customer on the page. Kibana's drilldowns to an address
+        # need a paid licence; formats of fields do not.
+        parameters = {
+            "urlTemplate": CUSTOMER_PAGE.format(port=page_port),
+            "labelTemplate": "{{value}}",
+            "openLinkInCurrentTab": False,
+        }
+        attributes["fieldFormatMap"] = json.dumps({"user_id": {"id": "url", "params": parameters}})
+    return _object("index-pattern", index if time_field else f"{index}-all", attributes, [])
 
 
-def _search(name: str, title: str, index: str, columns: list[str], order: str) -> dict[str, Any]:
+def _search(panel: Panel, time_range: TimeRange) -> dict[str, Any]:
+    query = {"query": conditions_to_kql(panel.where), "language": "kuery"}
+    source = {"query": query, "filter": [], "indexRefName": DATA_VIEW_REFERENCE}
+    own_range = own_time_range(panel)
+    shown = own_range or {"from": time_range.since, "to": time_range.until}
     attributes = {
-        "title": title,
-        "description": "",
-        "columns": columns,
-        "sort": [[order, "desc"]],
-        **_search_source({**NO_SEARCH, "indexRefName": DATA_VIEW_REFERENCE}),
+        "title": panel.title,
+        "description": f"{panel.about} {panel.explanation}",
+        "columns": list(panel.columns),
+        "sort": [[panel.sort, "desc"]],
+        "grid": {},
+        "hideChart": False,
+        "isTextBasedQuery": False,
+        "timeRestore": True,
+        "timeRange": shown,
+        "refreshInterval": REFRESH,
+        "kibanaSavedObjectMeta": {"searchSourceJSON": json.dumps(source)},
     }
-    reference = {"name": DATA_VIEW_REFERENCE, "type": "index-pattern", "id": index}
-    return _object("search", name, attributes, [reference])
+    reference = {"name": DATA_VIEW_REFERENCE, "type": "index-pattern", "id": data_view_id(panel)}
+    return _object("search", search_name(panel), attributes, [reference])
 
 
-def _visualization(panel: Panel) -> dict[str, Any]:
+def _explanation(dashboard: str, panels: Sequence[Panel]) -> dict[str, Any]:
+    """Return a text that explains each number of a dashboard."""
+    lines = [
+        f"- **{panel.title}** ({panel.about.rstrip('.')}): {panel.explanation}"
+        for panel in panels
+        if panel.dashboard == dashboard
+    ]
+    text = "\n".join([f"Customer profiles {VERSION}. Times are in UTC.", "", *lines])
     state = {
-        "title": panel.title,
-        "type": "vega",
+        "title": "What the numbers mean",
+        "type": "markdown",
         "aggs": [],
-        "params": {"spec": json.dumps(specification(panel), indent=2, ensure_ascii=False)},
+        "params": {"markdown": text, "fontSize": 12, "openLinksInNewTab": False},
     }
+    source = {"query": {"query": "", "language": "kuery"}, "filter": []}
     attributes = {
-        "title": panel.title,
-        "description": panel.about,
+        "title": f"What the numbers mean: {DASHBOARDS[dashboard]}",
+        "description": "",
         "visState": json.dumps(state, ensure_ascii=False),
         "uiStateJSON": "{}",
         "version": 1,
-        **_search_source(NO_SEARCH),
+        "kibanaSavedObjectMeta": {"searchSourceJSON": json.dumps(source)},
     }
-    return _object("visualization", panel.name, attributes, [])
+    return _object("visualization", explanation_name(dashboard), attributes, [])
 
 
-def _dashboard(name: str, title: str, panels: list[Panel]) -> dict[str, Any]:
-    """Place panels from left to right, and start a new row where one does not fit."""
-    placements, references = [], []
-    x = y = 0
-    for number, panel in enumerate(panels, 1):
-        width = GRID_WIDTHS[panel.width]
-        if x + width > GRID_COLUMNS:
-            x, y = 0, y + GRID_HEIGHT
-        grid = {"x": x, "y": y, "w": width, "h": GRID_HEIGHT, "i": str(number)}
-        placements.append(
-            {
-                "type": "visualization",
-                "panelIndex": str(number),
-                "gridData": grid,
-                "embeddableConfig": {"enhancements": {}},
-                "panelRefName": f"panel_{number}",
-            }
-        )
-        references.append(
-            {"name": f"{number}:panel_{number}", "type": "visualization", "id": panel.name}
-        )
-        x += width
-    attributes = {
+def _dashboard(
+    name: str, title: str, panels: Sequence[Panel], time_range: TimeRange
+) -> dict[str, Any]:
+    placements, references = place(name, panels)
+    attributes: dict[str, Any] = {
         "title": title,
-        "description": "",
-        "panelsJSON": json.dumps(placements),
-        "optionsJSON": json.dumps({"useMargins": True, "hidePanelTitles": False}),
+        "description": f"Customer profiles {VERSION}",
+        "panelsJSON": json.dumps(placements, ensure_ascii=False),
+        "optionsJSON": json.dumps(
+            {"useMargins": True, "hidePanelTitles": False, "syncColors": True}
+        ),
         "timeRestore": True,
-        # Show everything: the events of a lake may be years old.
-        "timeFrom": "2000-01-01T00:00:00.000Z",
-        "timeTo": "now",
+        "timeFrom": time_range.since,
+        "timeTo": time_range.until,
+        "refreshInterval": REFRESH,
         "version": 1,
-        **_search_source(NO_SEARCH),
+        "kibanaSavedObjectMeta": {
+            "searchSourceJSON": json.dumps(
+                {"query": {"query": "", "language": "kuery"}, "filter": []}
+            )
+        },
     }
+    # A control has to reach every panel, or it would empty those that it does not fit.
+    if all(panel.follows_filters for panel in panels):
+        attributes["controlGroupInput"] = _controls()
+        references += [
+            {
+                "name": f"controlGroup_{field}:optionsListDataView",
+                "type": "index-pattern",
+                "id": object_id(CONTROL_INDEX),
+            }
+            for field in CONTROLS
+        ]
     return _object("dashboard", name, attributes, references)
 
 
-def _search_source(source: Mapping[str, Any]) -> dict[str, Any]:
-    return {"kibanaSavedObjectMeta": {"searchSourceJSON": json.dumps(source)}}
+def _controls() -> dict[str, Any]:
+    panels = {
+        field: {
+            "order": order,
+            "width": "medium",
+            "grow": True,
+            "type": "optionsListControl",
+            "explicitInput": {
+                "id": field,
+                "fieldName": field,
+                "title": title,
+                "selectedOptions": [],
+                "enhancements": {},
+            },
+        }
+        for order, (field, title) in enumerate(CONTROLS.items())
+    }
+    ignored = dict.fromkeys(
+        ("ignoreFilters", "ignoreQuery", "ignoreTimerange", "ignoreValidations"), False
+    )
+    return {
+        "controlStyle": "oneLine",
+        "chainingSystem": "HIERARCHICAL",
+        "panelsJSON": json.dumps(panels),
+        "ignoreParentSettingsJSON": json.dumps(ignored),
+    }
 
 
 def _object(
     kind: str, name: str, attributes: Mapping[str, Any], references: list[dict[str, str]]
 ) -> dict[str, Any]:
     return {
-        "id": _object_id(name),
+        "id": object_id(name),
         "type": kind,
         "attributes": attributes,
-        "references": [
-            {**reference, "id": _object_id(reference["id"])} for reference in references
-        ],
+        "references": references,
+        "coreMigrationVersion": CORE_VERSION,
+        "typeMigrationVersion": TYPE_VERSIONS[kind],
     }
-
-
-def _object_id(name: str) -> str:
-    return f"customer-profiles-{name.replace('_', '-')}"

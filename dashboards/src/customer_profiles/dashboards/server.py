@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from importlib.resources import files
 from typing import Any
@@ -23,6 +23,7 @@ from customer_profiles.common.errors import PipelineError
 from customer_profiles.contracts.rules import PLAIN_INTEGER
 from customer_profiles.dashboards.filters import Filters, InvalidFilterError, shorten
 from customer_profiles.dashboards.headers import SecurityHeaders, add_headers
+from customer_profiles.dashboards.health import CountRequests, health_routes
 from customer_profiles.dashboards.queries import Dashboard
 from customer_profiles.dashboards.vega import javascript_bundle
 
@@ -30,18 +31,29 @@ ALLOWED_HOSTS = ["127.0.0.1", "localhost", "*.app.github.dev"]
 """Host names of the page. Another site whose name leads to this address must not read profiles."""
 
 
-def create_app(dashboard: Dashboard) -> Starlette:
-    """Create the page as an ASGI application."""
+def create_app(dashboard: Dashboard, more_routes: Sequence[Route] = ()) -> Starlette:
+    """Create the page as an ASGI application.
+
+    Args:
+        dashboard: the data of the page.
+        more_routes: what the server answers beside the page.
+    """
     endpoints = _Endpoints(dashboard)
     routes = [
+        *health_routes(dashboard.choices),
         Route("/", endpoints.file),
         Route("/panels", endpoints.panels),
         Route("/choices", endpoints.choices),
+        Route("/summary", endpoints.summary),
         Route("/data/{name}", endpoints.data),
         Route("/customers/{user_id:str}", endpoints.customer),
+        # The address of one customer, for links from elsewhere; the page reads the id from it.
+        Route("/customer/{user_id:str}", endpoints.customer_page),
+        *more_routes,
         Route("/{name}", endpoints.file),
     ]
     middleware = [
+        Middleware(CountRequests),
         Middleware(SecurityHeaders),
         Middleware(TrustedHostMiddleware, allowed_hosts=ALLOWED_HOSTS),
         Middleware(GZipMiddleware, minimum_size=1_000),
@@ -63,7 +75,13 @@ class _Endpoints:
         self._files = _static_files()
 
     async def file(self, request: Request) -> Response:
-        file = self._files.get(request.path_params.get("name", ""))
+        return self._file(request.path_params.get("name", ""))
+
+    async def customer_page(self, _: Request) -> Response:
+        return self._file("")
+
+    def _file(self, name: str) -> Response:
+        file = self._files.get(name)
         if file is None:
             return _error("There is nothing here.", 404)
         media_type, content = file
@@ -78,6 +96,10 @@ class _Endpoints:
 
     async def choices(self, _: Request) -> Response:
         return await _answer(self._dashboard.choices)
+
+    async def summary(self, request: Request) -> Response:
+        filters = Filters.from_query(request.query_params.multi_items())
+        return await _answer(partial(self._dashboard.summary, filters))
 
     async def data(self, request: Request) -> Response:
         panel = self._dashboard.panel(request.path_params["name"])
@@ -101,7 +123,10 @@ def _static_files() -> dict[str, tuple[str, bytes]]:
     page = files(__package__).joinpath("page")
     return {
         "": ("text/html", page.joinpath("index.html").read_bytes()),
-        "app.js": ("text/javascript", page.joinpath("app.js").read_bytes()),
+        **{
+            name: ("text/javascript", page.joinpath(name).read_bytes())
+            for name in ("app.js", "summary.js", "customer.js")
+        },
         "style.css": ("text/css", page.joinpath("style.css").read_bytes()),
         "vega.js": ("text/javascript", javascript_bundle().encode()),
     }

@@ -1,0 +1,211 @@
+"""The Vega-Lite charts of panels, for the page and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from customer_profiles.dashboards.palette import colour_scale
+from customer_profiles.dashboards.panels import Measure, Panel
+
+VEGA_LITE = "https://vega.github.io/schema/vega-lite/v6.json"
+"""The name of the language. Nothing is downloaded from there."""
+ROW_HEIGHT, FRAME_HEIGHT = 26, 48
+"""Pixels of a row, such as a bar, and of the axis and its title together."""
+LABEL_WIDTH = 120
+"""Pixels for the label of a bar."""
+
+
+def specification(panel: Panel, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the complete Vega-Lite specification of a panel.
+
+    Args:
+        panel: the panel.
+        data: the `data` property of Vega-Lite, with rows as `searches.panel_rows` returns them.
+    """
+    draw = {"metric": _metric, "bar": _bar, "documents": _documents}.get(panel.chart, _over_time)
+    return {
+        "$schema": VEGA_LITE,
+        "description": f"{panel.title}. {panel.about}",
+        "width": "container",
+        "height": chart_height(panel, len(data.get("values", ()))),
+        "autosize": {"type": "fit", "contains": "padding"},
+        "data": data,
+        **draw(panel),
+    }
+
+
+def chart_height(panel: Panel, rows: int) -> int:
+    """Return the height of a chart in pixels.
+
+    A bar has the same height in every chart, so that one bar alone does not fill a panel.
+    """
+    if row_height(panel):
+        return FRAME_HEIGHT + ROW_HEIGHT * max(1, rows)
+    return 60 if panel.chart == "metric" else 220
+
+
+def row_height(panel: Panel) -> int:
+    """Return the pixels by which each row makes a chart higher: 0 if its height is fixed."""
+    return ROW_HEIGHT if panel.chart in ("bar", "documents") else 0
+
+
+def number_format(measure: Measure) -> str:
+    """Return the format of d3 for a measure's numbers."""
+    return f",.{measure.decimals}{'%' if measure.percent else 'f'}"
+
+
+def _metric(panel: Panel) -> dict[str, Any]:
+    text = f"isValid(datum.value) ? format(datum.value, '{number_format(panel.number)}') : '\u2013'"
+    return {
+        "transform": [{"calculate": text, "as": "text"}],
+        "mark": {"type": "text", "fontSize": 20, "fontWeight": "bold", "align": "left", "x": 0},
+        "encoding": {"text": {"field": "text"}},
+    }
+
+
+def _bar(panel: Panel) -> dict[str, Any]:
+    measure = panel.number
+    chart = _bars("key", "value", measure.label.lower(), ",.0f", colour_scale(panel))
+    window: dict[str, Any]
+    if panel.axis.groups:
+        # The first group is the whole: views in the funnel.
+        window = {"op": "first_value", "field": "value", "as": "whole"}
+    elif panel.axis.field == "customer_segment":
+        window = {"op": "sum", "field": "value", "as": "whole"}
+    else:
+        return chart
+    share = "datum.whole > 0 ? format(datum.value / datum.whole, '.1%') : '\u2013'"
+    chart["transform"] = [
+        {"window": [window], "frame": [None, None]},
+        {"calculate": f"format(datum.value, ',.0f') + '  \u00b7  ' + ({share})", "as": "said"},
+    ]
+    chart["layer"][1]["encoding"]["text"] = {"field": "said"}
+    return chart
+
+
+def _documents(panel: Panel) -> dict[str, Any]:
+    if panel.name == "best":
+        return _bars("user_id", "total_revenue", "revenue", ",.2f")
+    said = (
+        "utcFormat(toDate(datum.time), '%Y-%m-%d %H:%M:%S') + '   ' + datum.kind + ':  '"
+        " + format(datum.events, ',') + ' events, ' + format(datum.customers, ',')"
+        " + ' customers, ' + format(datum.seconds, '.1f') + ' s'"
+    )
+    return {
+        "transform": [{"calculate": said, "as": "said"}],
+        "mark": {"type": "text", "align": "left", "fontSize": 12},
+        "encoding": {
+            "x": {"value": 0},
+            "y": {"field": "time", "type": "ordinal", "sort": "descending", "axis": None},
+            "text": {"field": "said"},
+        },
+    }
+
+
+def _bars(
+    key: str, value: str, title: str, text_format: str, colours: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    x = {
+        "field": value,
+        "type": "quantitative",
+        # The labels stand to the right of the longest bar, too.
+        "scale": {"rangeMax": {"expr": f"max(40, width - {LABEL_WIDTH})"}},
+        "axis": {"title": title, "tickCount": 4, "format": "~s"},
+    }
+    label = {"type": "text", "align": "left", "dx": 5, "fontSize": 12}
+    encoding: dict[str, Any] = {
+        "y": {"field": key, "type": "nominal", "sort": None, "axis": {"title": None}},
+        "x": x,
+    }
+    bar: dict[str, Any] = {"mark": {"type": "bar", "tooltip": True, "size": 16}}
+    if colours:
+        color = {"field": key, "type": "nominal", "scale": colours, "legend": None}
+        bar["encoding"] = {"color": color}
+    return {
+        "encoding": encoding,
+        "layer": [
+            bar,
+            {"mark": label, "encoding": {"text": {"field": value, "format": text_format}}},
+        ],
+    }
+
+
+def _over_time(panel: Panel) -> dict[str, Any]:
+    days = panel.axis.step == "day"
+    title = f"{panel.number.label.lower()} a {panel.axis.step}"
+    marks: dict[str, dict[str, Any]] = {
+        "area": {"type": "area", "line": not panel.split, "tooltip": True},
+        "column": {"type": "bar", "tooltip": True},
+        "line": {"type": "line", "tooltip": True},
+    }
+    x: dict[str, Any] = {"field": "time", "type": "temporal", "axis": {"title": None}}
+    # Columns are as wide as their minute.
+    minutes = {"timeUnit": "utcyearmonthdatehoursminutes"}
+    x |= minutes if panel.chart == "column" else {"scale": {"type": "utc"}}
+    encoding: dict[str, Any] = {
+        "x": x,
+        "y": {
+            "field": "value",
+            "type": "quantitative",
+            "axis": {"title": title, "format": "~s", "tickCount": 5},
+        },
+    }
+    if panel.split:
+        legend = {"title": None, "orient": "top"}
+        color: dict[str, Any] = {"field": "series", "type": "nominal", "legend": legend}
+        if scale := colour_scale(panel):
+            color["scale"] = scale
+        encoding["color"] = color
+        # With a scale of its own, Vega-Lite would stack each part of a series by itself.
+        encoding["order"] = {"field": "series"}
+        encoding["y"]["stack"] = "zero"
+    drawn = {"mark": marks[panel.chart], "encoding": encoding}
+    return {"transform": _gaps(panel), **drawn} if panel.chart == "area" and days else drawn
+
+
+def _gaps(panel: Panel) -> list[dict[str, Any]]:
+    """Return transforms that divide by `span_days`, and that add zeros around steps without data.
+
+    Elasticsearch sends only days that have data. An area would connect the days around a gap.
+    """
+    before = "datum.time - datum.before > 2.5 * datum.step"
+    after = "datum.after - datum.time > 1.5 * datum.step"
+    points = (
+        "[{time: datum.time - datum.step, share: datum.before_share}, "
+        "{time: datum.time, share: 1 / (datum.span_days || 1)}, "
+        "{time: datum.time + datum.step, share: datum.after_share}]"
+    )
+    edges = [
+        {"op": "min", "field": "time", "as": "first"},
+        {"op": "max", "field": "time", "as": "last"},
+    ]
+    window: dict[str, Any] = {
+        "window": [
+            {"op": "lag", "field": "time", "as": "before"},
+            {"op": "lead", "field": "time", "as": "after"},
+        ],
+        "sort": [{"field": "time"}],
+    }
+    if panel.split:
+        window["groupby"] = ["series"]
+    return [
+        {"calculate": "(datum.span_days || 1) * 864e5", "as": "step"},
+        window,
+        {"joinaggregate": edges},
+        {
+            "calculate": "datum.time - datum.step >= datum.first && "
+            f"(!isValid(datum.before) || {before}) ? 0 : null",
+            "as": "before_share",
+        },
+        {
+            "calculate": "datum.time + datum.step <= datum.last && "
+            f"(!isValid(datum.after) || {after}) ? 0 : null",
+            "as": "after_share",
+        },
+        {"calculate": points, "as": "point"},
+        {"flatten": ["point"]},
+        {"filter": "isValid(datum.point.share)"},
+        {"calculate": "datum.point.time", "as": "time"},
+        {"calculate": "datum.value * datum.point.share", "as": "value"},
+    ]
