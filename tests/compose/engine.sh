@@ -93,6 +93,14 @@ elasticsearch $(image_of elasticsearch)
 LIST
 }
 
+# Build the applications' images here, so that the tests find their layers: CI does this beside other tests.
+build_applications() {
+  local application
+  for application in ingestion processing; do
+    sed 's/@sha256:[0-9a-f]\{64\}//' "$application/Dockerfile" | docker build --quiet --file - . >/dev/null
+  done
+}
+
 # Prints the image of a service without its digest, which a stand-in cannot have.
 image_of() {
   awk -v service="  $1:" '$0 == service {found = 1} found && /^    image:/ {print $2; exit}' docker-compose.yml |
@@ -123,6 +131,8 @@ case ${1:-} in
     fi
     mkdir -p "$HERE"
     make_images
+    # A stand-in has the tag of an official image, but not its digest.
+    [[ -z $stand_ins ]] || build_applications
     printf 'export PATH=%q DOCKER_HOST=%q DOCKER_CONFIG=%q STAND_INS=%q\n' \
       "$PATH" "${DOCKER_HOST:-}" "${DOCKER_CONFIG:-}" "$stand_ins"
     ;;

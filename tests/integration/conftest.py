@@ -70,6 +70,9 @@ def environment(home: Path) -> dict[str, str]:
     changes = {"MINIO_ROOT_USER": "tests", "BUCKETS": "4"}
     # Each is different, so that a test finds out which of them appears where it should not.
     changes |= {name: f"only-for-tests-{name.lower()}" for name in secrets}
+    if os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0":
+        # Each process of the tests has its own: two runs must not write the same archive at once.
+        changes["SPARK_CLASS_ARCHIVES"] = str(home.parent)
     return isolated_environment(home, {**inherited, **changes})
 
 
