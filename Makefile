@@ -18,7 +18,7 @@ override MEASURE_COVERAGE := --cov --cov-report=term --cov-fail-under
 # shell evaluates it: a file may be called `a "b" $c.csv`. `value` keeps its $. This holds for every
 # variable on the command line, because Make expands them all for the environment of each command, and
 # for those of the environment that this file uses.
-override NAMED := FILE ROWS SEED REASON SOURCE SINCE EXPORT CORRECTED MENDED STREAM_INTERVAL SPEED RATE ID FROM WORKERS SERVER VERSION TESTS GROWTH YES FOLLOW FORCE APPLY BRIEF KEEP DEEP NEW_TOPIC ACCEPT_GAPS COVERAGE
+override NAMED := FILE ROWS SEED REASON SOURCE SINCE EXPORT CORRECTED MENDED STREAM_INTERVAL SPEED RATE ID FROM FIELD THROUGH FORMAT WORKERS SERVER VERSION TESTS GROWTH YES FOLLOW FORCE APPLY BRIEF KEEP DEEP NEW_TOPIC ACCEPT_GAPS COVERAGE TEST WATCH SILENCE UNSILENCE FOR LIST MONITORING SHOW CONTRACT CALENDAR EXPERIMENT PUBLISH DAYS
 override NAMED += $(foreach .name,$(.VARIABLES),$(if $(filter command,$(origin $(.name))),$(.name)))
 $(foreach .name,$(filter-out MAKE%,$(NAMED)),$(if $(filter undefined,$(origin $(.name))),,$(eval override $(.name) := $$(value $(.name)))$(eval export $(.name))))
 
@@ -41,6 +41,7 @@ override INGESTION := ./deploy/compose/compose.sh run ingestion
 override PROCESSING := ./deploy/compose/compose.sh run processing
 override SAMPLE := ./deploy/compose/compose.sh sample
 override DASHBOARD := ./deploy/compose/compose.sh dashboard
+override MONITOR := ./deploy/compose/compose.sh run monitoring
 else
 override STACK_READY := $(READY)
 override SERVERS := $(PY) -m stack
@@ -48,11 +49,15 @@ override INGESTION := $(PY) -m customer_profiles.ingestion
 override PROCESSING = $(WITH_JAVA) $(PY) -m customer_profiles.processing
 override SAMPLE := $(PY) scripts/make_sample.py
 override DASHBOARD := $(PY) -m customer_profiles.dashboards serve
+override MONITOR := $(PY) -m customer_profiles.monitoring
 endif
+# Experiments run beside the servers in either case: these listen on loopback.
+override EXPERIMENTATION := $(PY) -m customer_profiles.experimentation
+override EXPERIMENT_NAME = -- "$(if $(EXPERIMENT),$$EXPERIMENT,$(error Name an experiment: make $@ EXPERIMENT=…))"
 # Spark's driver needs a Java version that Spark supports, which may not be the one on the PATH.
 override WITH_JAVA = JAVA_HOME="$$($(PY) stack/jvm.py --home spark)"
 
-.PHONY: help demo setup up down status logs clean scale spark-jars sample dataset ingest dead-letters redrive process stream simulate rebuild restore-index summary verify repair profile dashboard report bench-ingest bench-process bench-stream screenshots test test-fast coverage test-compose lint format reference sbom release-notes lock
+.PHONY: help demo setup up down status logs clean scale spark-jars sample dataset ingest dead-letters redrive process stream simulate rebuild restore-index summary verify repair profile explain dashboard report bench-ingest bench-process bench-stream screenshots test test-fast coverage test-compose lint format reference sbom release-notes lock alerts health quality bench-quality assign expose exposures experiment experiment-plan experiment-demo bench-experiments
 
 # Old names, which `make help` does not list.
 .PHONY: replay replay-live
@@ -142,8 +147,14 @@ verify: $(STACK_READY) ## Check that lake, index and topic have everything that 
 repair: $(STACK_READY) ## Rebuild what can be rebuilt, and say what is lost [APPLY=1; without it, a dry run]
 	@$(PROCESSING) repair $(if $(APPLY),--apply)
 
+quality: $(READY) ## Check the data of every closed day against what is normal [SHOW=null_share/brand@2021-01-05 CONTRACT=my.odcs.yaml CALENDAR=days.yaml]
+	@$(PY) -m customer_profiles.monitoring.quality $(if $(CONTRACT),--contract="$$CONTRACT") $(if $(CALENDAR),--calendar="$$CALENDAR") $(if $(SHOW),--show="$$SHOW")
+
 profile: $(STACK_READY) ## Show one customer's profile: ID=1515915625519388267 [FROM=lake]; warns if lake and index differ
 	@$(PROCESSING) profile $(if $(FROM),--from="$$FROM") -- "$(if $(ID),$$ID,$(error Name a customer: make profile ID=…))"
+
+explain: $(READY) ## Show the events behind a customer's profile: ID=… [FIELD=total_revenue THROUGH=12 FORMAT=json]
+	@$(PY) -m customer_profiles.governance explain $(if $(FIELD),--field="$$FIELD") $(if $(THROUGH),--through="$$THROUGH") $(if $(filter json,$(FORMAT)),--json) -- "$(if $(ID),$$ID,$(error Name a customer: make explain ID=…))"
 
 ##@ Dashboards
 dashboard: $(STACK_READY) ## Serve the page with all charts on http://127.0.0.1:8050 until Ctrl-C; in containers, name Kibana's address
@@ -152,16 +163,42 @@ dashboard: $(STACK_READY) ## Serve the page with all charts on http://127.0.0.1:
 report: $(READY) ## Write the charts as one HTML file and as PNGs, in reports/
 	@$(PY) -m customer_profiles.dashboards report
 
+##@ Watching over it
+alerts: $(STACK_READY) ## List what is wrong, and tell people of what is new [TEST=1 WATCH=1 LIST=1 SILENCE=… FOR=24h UNSILENCE=…]
+	@$(MONITOR) alerts $(if $(TEST),--test) $(if $(WATCH),--watch) $(if $(LIST),--list) $(if $(SILENCE),--silence="$$SILENCE") $(if $(UNSILENCE),--unsilence="$$UNSILENCE") $(if $(FOR),--for="$$FOR")
+
+health: $(STACK_READY) ## Show how healthy each server, the lag, the runs and the disk are; fails unless all is ok [FORMAT=json]
+	@$(MONITOR) health $(if $(FORMAT),--format="$$FORMAT")
+
+##@ Experiments
+assign: $(READY) ## Say which variant a customer gets, or all: EXPERIMENT=free-shipping [ID=… or PUBLISH=1, which writes them into the profiles]
+	@$(EXPERIMENTATION) assign $(if $(ID),--id="$$ID") $(if $(PUBLISH),--publish) $(EXPERIMENT_NAME)
+
+expose: $(READY) ## Send exposures to Kafka, out of CSV or JSON lines: FILE=exposures.csv
+	@$(EXPERIMENTATION) expose -- "$$FILE"
+
+exposures: $(READY) ## Land new exposures in the lake, each exactly once
+	@$(EXPERIMENTATION) exposures
+
+experiment: $(READY) ## Land exposures, analyse an experiment and say whether it worked: EXPERIMENT=free-shipping
+	@$(EXPERIMENTATION) analyse $(EXPERIMENT_NAME)
+
+experiment-plan: $(READY) ## Say how many customers and days a test needs: EXPERIMENT=free-shipping [DAYS=14]
+	@$(EXPERIMENTATION) plan $(if $(DAYS),--days="$$DAYS") $(EXPERIMENT_NAME)
+
+experiment-demo: $(READY) ## Run an experiment with a planted effect, from assignment to verdict, in two minutes
+	@$(WITH_JAVA) $(EXPERIMENTATION) demo
+
 ##@ Development
 test: $(READY) ## Run all tests, on servers of their own [TESTS=tests/unit COVERAGE=1]
 	@$(if $(filter tests,$(TESTS))$(findstring integration,$(TESTS)),./scripts/browser.sh)
-	@$(WITH_JAVA) $(WITH_WORDS_OF) TESTS $(PY) -m pytest $(if $(COVERAGE),$(MEASURE_COVERAGE)=$(FULL_COVERAGE_FLOOR))
+	@$(WITH_JAVA) $(WITH_WORDS_OF) TESTS $(PY) -m pytest --numprocesses=2 $(if $(COVERAGE),$(MEASURE_COVERAGE)=$(FULL_COVERAGE_FLOOR))
 
 test-fast: $(READY) ## Run the tests that need no server: unit, contract and shell, in a minute or two
-	@$(PY) -m pytest tests/unit tests/contract tests/shell
+	@$(PY) -m pytest --numprocesses=logical tests/unit tests/contract tests/shell
 
 coverage: $(READY) ## Measure which lines and branches the tests without servers reach; fails below the floor
-	@$(PY) -m pytest tests/unit tests/contract $(MEASURE_COVERAGE)=$(COVERAGE_FLOOR)
+	@$(PY) -m pytest --numprocesses=logical tests/unit tests/contract $(MEASURE_COVERAGE)=$(COVERAGE_FLOOR)
 
 test-compose: $(READY) ## Test the containers, on this machine's engine or on one brought up for the test [root on Debian]
 	@$(WITH_JAVA) ./tests/compose/run.sh
@@ -172,8 +209,14 @@ bench-ingest: $(READY) ## Compare ingestion with a row-by-row producer and kcat,
 bench-process: $(READY) ## Compare processing with a plain Spark job and DuckDB, and measure its growth [GROWTH="3 10" KEEP=1]
 	@$(WITH_JAVA) $(if $(GROWTH),$(WITH_WORDS_OF) GROWTH) $(PY) -m benchmarks.bench_process $(if $(KEEP),--keep docs/benchmarks.md) $(if $(GROWTH),--growth)
 
+bench-quality: $(READY) ## Measure which injected faults the checks of data quality find, and false alerts [KEEP=1]
+	@$(PY) -m benchmarks.bench_quality $(if $(KEEP),--keep docs/quality.md)
+
 bench-stream: $(READY) ## Measure the time from an event to its profile, at 1,000 and 10,000 events/s [KEEP=1]
 	@$(WITH_JAVA) $(PY) -m benchmarks.bench_stream $(if $(KEEP),--keep docs/benchmarks.md)
+
+bench-experiments: $(READY) ## Check the statistics of experiments by simulation, and analyse a million customers [KEEP=1]
+	@$(PY) -m benchmarks.bench_experiments $(if $(KEEP),--keep docs/experiments.md)
 
 screenshots: $(READY) ## Take the pictures in docs/images from the page that make dashboard serves
 	@$(PY) -m scripts.screenshots

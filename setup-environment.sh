@@ -88,7 +88,7 @@ write_settings() {
   done
   if [[ $kind == docker ]]; then
     for name in MINIO_JOBS_PASSWORD ELASTIC_JOBS_PASSWORD ELASTIC_READER_PASSWORD KIBANA_PASSWORD \
-      KIBANA_ENCRYPTION_KEY; do
+      KIBANA_ENCRYPTION_KEY GRAFANA_PASSWORD; do
       env_default "$name" "$(new_secret)"
     done
   fi

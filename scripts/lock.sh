@@ -4,15 +4,16 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 uv=(.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate)
-members=(libs/contracts libs/common libs/profiles libs/kafka libs/lake libs/search ingestion processing dashboards)
+members=(libs/contracts libs/common libs/profiles libs/quality libs/telemetry libs/kafka libs/lake libs/search)
+members+=(ingestion processing dashboards monitoring experimentation governance)
 ours=()
 for member in "${members[@]}"; do ours+=(--no-emit-package "customer-profiles-$(basename "$member")"); done
 
-"${uv[@]}" "${ours[@]}" "$@" "${members[@]/%//pyproject.toml}" \
+"${uv[@]}" "${ours[@]}" "$@" --all-extras "${members[@]/%//pyproject.toml}" \
   --group pyproject.toml:stack --group pyproject.toml:scripts --group pyproject.toml:build --group pyproject.toml:dev \
   --output-file requirements.lock
 # What goes into an image: the same versions, and nothing that the application does not need.
-for application in ingestion processing; do
+for application in ingestion processing monitoring; do
   "${uv[@]}" "${ours[@]}" --constraint requirements.lock "$application/pyproject.toml" \
     --output-file "$application/requirements.lock"
 done

@@ -23,6 +23,7 @@ NAME = "customer-profiles"
 PYTHON_LOCKS = (
     "requirements.lock",
     "ingestion/requirements.lock",
+    "monitoring/requirements.lock",
     "processing/requirements.lock",
     "scripts/kaggle.lock",
     "scripts/audit.lock",
@@ -31,7 +32,12 @@ PYTHON_LOCKS = (
 )
 """The locks of Python packages. The first one has the packages of all applications and tools."""
 COMPOSE_FILES = ("docker-compose.yml",)
-DOCKERFILES = ("ingestion/Dockerfile", "processing/Dockerfile", "deploy/compose/minio.Dockerfile")
+DOCKERFILES = (
+    "ingestion/Dockerfile",
+    "monitoring/Dockerfile",
+    "processing/Dockerfile",
+    "deploy/compose/minio.Dockerfile",
+)
 _GO_MODULE = re.compile(r'^MINIO_MODULE = "(.+)@(.+)"$', re.M)
 _IMAGE = re.compile(
     r"^(?:FROM| +image:) ([^\s:@]+):([\w.-]+)(?:@(sha256:[0-9a-f]{64}))?(?=\s|$)", re.M

@@ -20,8 +20,11 @@ from customer_profiles.common import defaults
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.common.settings import PipelineSettings, environment_names
 from customer_profiles.dashboards.settings import Settings as DashboardsSettings
+from customer_profiles.experimentation.settings import Settings as ExperimentationSettings
 from customer_profiles.ingestion.settings import Settings as IngestionSettings
+from customer_profiles.monitoring.settings import Settings as MonitoringSettings
 from customer_profiles.processing.settings import Settings as ProcessingSettings
+from stack.monitoring import scrape_interval
 from stack.settings import Settings as StackSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +33,8 @@ APPLICATIONS: Mapping[str, type[PipelineSettings]] = {
     "ingestion": IngestionSettings,
     "processing": ProcessingSettings,
     "dashboards": DashboardsSettings,
+    "monitoring": MonitoringSettings,
+    "experimentation": ExperimentationSettings,
 }
 REQUIRED = "required"
 
@@ -39,7 +44,11 @@ OTHER_SETTINGS: Mapping[str, tuple[str, str]] = {
         "",
         "`docker` or `native`. Empty: `docker` if a Docker engine answers, else `native`.",
     ),
-    "COMPOSE_PROFILES": ("", "`kibana` also starts Kibana, which takes 768 MB."),
+    "COMPOSE_PROFILES": (
+        "",
+        "`kibana` also starts Kibana, which takes 768 MB; `monitoring` starts Prometheus, "
+        "Alertmanager, Grafana and the monitoring service.",
+    ),
     **{
         name: (str(defaults.PORTS[name]), meaning)
         for name, meaning in {
@@ -47,15 +56,35 @@ OTHER_SETTINGS: Mapping[str, tuple[str, str]] = {
             "MINIO_CONSOLE_PORT": "Port of MinIO's page.",
             "ELASTICSEARCH_TRANSPORT_PORT": "Port of Elasticsearch's internal protocol.",
             "KIBANA_PORT": "Port of Kibana.",
+            "PROMETHEUS_PORT": "Port of Prometheus.",
+            "ALERTMANAGER_PORT": "Port of Alertmanager.",
+            "GRAFANA_PORT": "Port of Grafana.",
         }.items()
     },
     "KIBANA_ENCRYPTION_KEY": (
         "",
         "Key with which Kibana encrypts saved objects. `make setup` generates it.",
     ),
+    "GRAFANA_PASSWORD": (
+        "",
+        "Password of Grafana's account `admin`. `make setup` generates it.",
+    ),
     "SPARK_WORKER_MEMORY": (
         defaults.SPARK_WORKER_MEMORY,
         "Memory that each Spark worker gives to executors.",
+    ),
+    "MONITORING": (
+        "0",
+        "1 also starts Prometheus, Alertmanager and the monitoring service natively.",
+    ),
+    "ALERTMANAGER_CONFIG": (
+        defaults.ALERTMANAGER_CONFIG,
+        "Configuration of the native Alertmanager, with its receivers.",
+    ),
+    "SCRAPE_INTERVAL": (defaults.SCRAPE_INTERVAL, "How often the native Prometheus asks."),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": (
+        "",
+        "Address of an OpenTelemetry collector that gets the traces of runs.",
     ),
     "SPARK_CONTAINER_MEMORY": (
         defaults.CONTAINER_SPARK_MEMORY,
@@ -130,6 +159,7 @@ class _Recorder(dict[str, str]):
 def _stack_names() -> set[str]:
     recorder = _Recorder()
     StackSettings.from_env(recorder)
+    scrape_interval(recorder)
     return recorder.names
 
 
@@ -142,6 +172,9 @@ def _script_words() -> set[str]:
 def _other_users(name: str) -> Iterator[str]:
     if name in _stack_names():
         yield "native stack"
+    if name.startswith("OTEL_"):
+        # The OpenTelemetry client of the runs reads it.
+        yield from ("ingestion", "processing")
     if name in container_defaults() or name == "COMPOSE_PROFILES":
         yield "Compose"
     if name in _script_words():

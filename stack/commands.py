@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -22,6 +23,7 @@ from stack.errors import StackError
 from stack.install import install
 from stack.kafka import kafka
 from stack.minio import minio
+from stack.monitoring import monitoring, write_server_metrics
 from stack.server import Server
 from stack.settings import ROOT, Settings
 from stack.spark import spark
@@ -51,6 +53,7 @@ def describe_servers(settings: Settings, environ: Mapping[str, str]) -> list[Ser
         *spark(settings, for_spark),
         minio(settings),
         elasticsearch(settings, for_elasticsearch),
+        *(monitoring(settings, environ) if settings.monitoring else ()),
     ]
 
 
@@ -61,7 +64,9 @@ def up(settings: Settings, environ: Mapping[str, str], console: Console) -> int:
     _close_to_others(settings, environ)
     install(settings, environ)
     check_space(settings.home, RUN_SPACE)
-    started = Supervisor(settings).up(describe_servers(settings, environ))
+    supervisor = Supervisor(settings)
+    started = supervisor.up(describe_servers(settings, environ))
+    write_server_metrics(supervisor, settings.servers, _reports(environ))
     if started:
         seconds = time.monotonic() - began
         console.print(
@@ -75,13 +80,17 @@ def up(settings: Settings, environ: Mapping[str, str], console: Console) -> int:
 def _close_to_others(settings: Settings, environ: Mapping[str, str]) -> None:
     """Take the folders of older versions away from everybody but their owner."""
     private = [settings.home / name for name in OWN_FOLDERS]
-    reports = (ROOT / (environ.get("REPORTS") or defaults.REPORTS)).resolve()
+    reports = _reports(environ)
     # A folder elsewhere may have other uses.
     if {ROOT, settings.home} & set(reports.parents):
         private.append(reports)
     for folder in private:
         if folder.is_dir():
             folder.chmod(0o700)
+
+
+def _reports(environ: Mapping[str, str]) -> Path:
+    return (ROOT / (environ.get("REPORTS") or defaults.REPORTS)).resolve()
 
 
 def status(settings: Settings, environ: Mapping[str, str], console: Console) -> int:
@@ -103,6 +112,7 @@ def status(settings: Settings, environ: Mapping[str, str], console: Console) -> 
         table.add_row(server.name, answers, str(state.pid), since, used, server.address)
         memory, running = memory + state.memory, running + 1
     _print_wide(table, console)
+    write_server_metrics(supervisor, settings.servers, _reports(environ))
     files = (settings.home / "data").rglob("*")
     stored = sum(file.stat().st_size for file in files if file.is_file())
     free = shutil.disk_usage(settings.home if settings.home.exists() else ROOT).free

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import socket
+import random
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 
-from customer_profiles.common.defaults import HOST, STACK_HOME
-from stack.settings import PORT_NAMES, ROOT
+from customer_profiles.common.defaults import STACK_HOME
+from stack.ports import is_free
+from stack.settings import MONITORING_PORT_NAMES, PORT_NAMES, ROOT
+
+PORTS = range(15_000, 32_000)
+"""Systems give ports above this range to outgoing connections, at any moment."""
 
 
 def isolated_environment(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
@@ -20,12 +23,11 @@ def isolated_environment(home: Path, environ: Mapping[str, str]) -> dict[str, st
         home: the folder of the stack.
         environ: the environment to start from.
     """
-    with ExitStack() as sockets:
-        # Keep every socket open until all ports are known, so that no port is chosen twice.
-        probes = {name: sockets.enter_context(socket.socket()) for name in PORT_NAMES}
-        for probe in probes.values():
-            probe.bind((HOST, 0))
-        ports = {name: str(probe.getsockname()[1]) for name, probe in probes.items()}
+    # At random, because other processes may choose ports at the same time.
+    candidates = random.sample(PORTS, len(PORTS))
+    free = (port for port in candidates if is_free(port))
+    names = (*PORT_NAMES, *MONITORING_PORT_NAMES)
+    ports = {name: str(port) for name, port in zip(names, free, strict=False)}
     addresses = (
         "KAFKA_BOOTSTRAP_SERVERS",
         "SPARK_MASTER_URL",

@@ -102,7 +102,8 @@ def _format_storage(command: list[str], config: Path, folder: Path) -> None:
     # The tool mistakes a cluster id with a leading dash for an option.
     while (cluster_id := _random_id()).startswith("-"):
         pass
-    tool = ["kafka.tools.StorageTool", "format", "--standalone"]
+    # The tool ends before the optimising compiler would pay off.
+    tool = ["-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format", "--standalone"]
     options = ["-t", cluster_id, "-c", f"{config}/server.properties"]
     done = subprocess.run([*command, *tool, *options], capture_output=True, text=True)
     if done.returncode:

@@ -23,6 +23,9 @@ PORT_NAMES = (
     "ELASTICSEARCH_TRANSPORT_PORT",
 )
 """The settings of all ports that the stack listens on."""
+MONITORING_PORT_NAMES = ("PROMETHEUS_PORT", "ALERTMANAGER_PORT", "MONITORING_PORT")
+"""The settings of the ports that the servers of monitoring listen on (`MONITORING=1`)."""
+MONITORING_SERVERS = ("alertmanager", "prometheus", "monitoring")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ class Settings:
     """Spark workers on this machine."""
     worker_cores: int
     worker_memory: str
+    monitoring: bool = False
+    """Whether Prometheus, Alertmanager and the monitoring service belong to the stack."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -56,11 +61,13 @@ class Settings:
         """
         problems: list[str] = []
         read = _Reader(environ, problems)
+        monitoring = environ.get("MONITORING", "").strip().lower() not in ("", "0", "no", "false")
+        port_names = (*PORT_NAMES, *(MONITORING_PORT_NAMES if monitoring else ()))
         home = ROOT / (environ.get("STACK_HOME") or defaults.STACK_HOME)
         settings = cls(
             home=home,
             dist=Path(environ["STACK_DIST"]) if environ.get("STACK_DIST") else home / "dist",
-            ports={name: read.integer(name, defaults.PORTS[name]) for name in PORT_NAMES},
+            ports={name: read.integer(name, defaults.PORTS[name]) for name in port_names},
             workers=read.integer("SPARK_WORKERS", defaults.SPARK_WORKERS),
             worker_cores=read.integer("SPARK_WORKER_CORES", defaults.SPARK_WORKER_CORES),
             worker_memory=environ.get("SPARK_WORKER_MEMORY") or defaults.SPARK_WORKER_MEMORY,
@@ -70,6 +77,7 @@ class Settings:
             kafka_password=read.required("KAFKA_PASSWORD"),
             spark_secret=read.required("SPARK_AUTH_SECRET"),
             elastic_password=read.required("ELASTIC_PASSWORD"),
+            monitoring=monitoring,
         )
         # Kafka reads both from a file that cannot hold everything.
         if not re.fullmatch(r"[A-Za-z0-9_.-]+", settings.kafka_user):
@@ -95,6 +103,7 @@ class Settings:
             *more_workers,
             "minio",
             "elasticsearch",
+            *(MONITORING_SERVERS if self.monitoring else ()),
         )
 
     def data(self, server: str) -> Path:

@@ -23,6 +23,12 @@ DAEMON_OPTIONS = (
     "-Dspark.worker.cleanup.interval=600",
     "-Dspark.worker.cleanup.appDataTtl=3600",
 )
+METRICS_OPTIONS = (
+    # The master's page shows its metrics in Prometheus' format at /metrics/master/prometheus.
+    "-Dspark.metrics.conf.master.sink.prometheusServlet.class="
+    "org.apache.spark.metrics.sink.PrometheusServlet",
+    "-Dspark.metrics.conf.master.sink.prometheusServlet.path=/metrics/master/prometheus",
+)
 ACCESS_OPTIONS = (
     # Every connection has to know the secret.
     "-Dspark.authenticate=true",
@@ -45,7 +51,7 @@ def spark(settings: Settings, java: Jvm) -> list[Server]:
         "SPARK_LOCAL_IP": HOST,
         "SPARK_LOCAL_DIRS": str(work / "local"),
         "SPARK_DAEMON_MEMORY": "256m",
-        "SPARK_DAEMON_JAVA_OPTS": " ".join([*DAEMON_OPTIONS, *ACCESS_OPTIONS]),
+        "SPARK_DAEMON_JAVA_OPTS": " ".join([*DAEMON_OPTIONS, *METRICS_OPTIONS, *ACCESS_OPTIONS]),
         "PYSPARK_PYTHON": sys.executable,
         # Spark reads its secret from here. The environment of a process is not public, as its
         # command line is. Workers pass it on to their executors.

@@ -14,7 +14,7 @@ source scripts/lib/platform.sh
 usage() {
   cat <<'TEXT'
 usage: deploy/compose/compose.sh up | down | status | clean [--yes] | logs [SERVER] [--follow]
-       deploy/compose/compose.sh run ingestion|processing ARGUMENT… | sample ARGUMENT… | dashboard
+       deploy/compose/compose.sh run ingestion|processing|monitoring ARGUMENT… | sample ARGUMENT… | dashboard
 
 Set COMPOSE_FILE to use other files than docker-compose.yml (in a Codespace also
 docker-compose.codespaces.yml).
@@ -31,6 +31,9 @@ compose() {
 up() {
   check_engine
   mkdir -p data reports
+  # The monitoring service reads the files that jobs write for their owner alone.
+  export PIPELINE_USER
+  PIPELINE_USER="$(id -u):$(id -g)"
   compose up --build --detach --wait --remove-orphans || {
     compose ps --all >&2
     die "not every server started. For each server above that is not healthy, the log says why:" \
@@ -102,6 +105,14 @@ run() {
     [[ -z $segments ]] || mount_files "$segments"
   fi
   run_job "$@"
+  if [[ $1 == processing && ${2:-} =~ ^(process|rebuild)$ ]]; then renew_dashboards; fi
+}
+
+# Lets the dashboards open on the time range of the new data, where Kibana runs.
+renew_dashboards() {
+  [[ -n $(compose ps --quiet --status running kibana 2>/dev/null) ]] || return 0
+  compose --progress quiet run --rm --no-deps setup-dashboards ||
+    log "the dashboards in Kibana keep their old time range; run make up to set it again"
 }
 
 run_job() {

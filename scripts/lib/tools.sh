@@ -3,8 +3,8 @@
 # manager, and the Python environment.
 
 # Libraries and applications. Each is a distribution of its own, installed into .venv as editable.
-PACKAGES=(libs/contracts libs/common libs/profiles libs/kafka libs/lake libs/search)
-PACKAGES+=(ingestion processing dashboards)
+PACKAGES=(libs/contracts libs/common libs/profiles libs/quality libs/telemetry libs/kafka libs/lake libs/search)
+PACKAGES+=(ingestion processing dashboards monitoring experimentation governance)
 
 # Prints the first suitable Python, preferring python3: 3.11 to 3.14, with venv and pip.
 find_python() {

@@ -122,8 +122,7 @@ def test_topics_are_those_of_the_contract(stack: Stack) -> None:
     for topic in TOPICS:
         assert len(consumer.partitions_for_topic(topic.name) or ()) == topic.partitions
     consumer.close()
-    (record,) = messages(stack, PROGRESS.name)
-    assert record.key == b"events.csv"
+    assert [record.key for record in messages(stack, PROGRESS.name)] == [b"events.csv"]
 
 
 def test_profiles_of_lake_and_index_equal_an_independent_query(
@@ -146,9 +145,10 @@ def test_profiles_of_lake_and_index_equal_an_independent_query(
 
 def test_the_lake_is_cut_by_customer(stack: Stack) -> None:
     cut = [name for name in objects(stack) if "/bucket=" in name and name.endswith(".parquet")]
-    assert {name.split("/")[0] for name in cut} == {"events", "customer_profiles", "event_metrics"}
-    # Counts name no customers.
-    names = [name for name in cut if not name.startswith("event_metrics/")]
+    cuts = {"events", "customer_profiles", "event_metrics", "quality"}
+    assert {name.split("/")[0] for name in cut} == cuts
+    # Counts and statistics name no customers.
+    names = [name for name in cut if not name.startswith(("event_metrics/", "quality/"))]
     files = lake_files(stack)
     for name in names:
         bucket = int(name.split("bucket=")[1][:2])

@@ -83,6 +83,13 @@ def test_a_file_may_have_any_name(clone: Path, name: str) -> None:
         f"--export={name}",
     ]
     assert called(clone, "profile", f"ID={name}", "FROM=lake")[-3:] == ["--from=lake", "--", name]
+    assert called(clone, "expose", f"FILE={name}")[-3:] == ["expose", "--", name]
+    assert called(clone, "assign", f"EXPERIMENT={name}", f"ID={name}")[-4:] == [
+        "assign",
+        f"--id={name}",
+        "--",
+        name,
+    ]
     assert called(clone, "logs", f"SERVER={name}")[-1] == name
     assert called(clone, "release-notes", f"VERSION={name}") == [name]
 
@@ -107,10 +114,13 @@ VARIABLES = tuple(
         r"\S+",
         """
         FILE ROWS SEED REASON SOURCE SINCE EXPORT CORRECTED MENDED STREAM_INTERVAL SPEED RATE ID
-        FROM WORKERS SERVER VERSION TESTS GROWTH YES FOLLOW FORCE APPLY BRIEF KEEP
-        DEEP NEW_TOPIC ACCEPT_GAPS COVERAGE
+        FROM FIELD THROUGH FORMAT WORKERS SERVER VERSION TESTS GROWTH YES FOLLOW FORCE APPLY BRIEF
+        KEEP DEEP NEW_TOPIC ACCEPT_GAPS COVERAGE
+        TEST WATCH SILENCE UNSILENCE FOR LIST MONITORING MONITOR SHOW CONTRACT CALENDAR
+        EXPERIMENT PUBLISH DAYS
         STACK BUCKETS SEGMENTS MAX_REJECTED_PERCENT STRICT LOG_LEVEL REPORTS UNKNOWN
         PY READY LOCKED KIND SERVERS INGESTION PROCESSING SAMPLE DASHBOARD SELECTION WITH_JAVA
+        EXPERIMENTATION EXPERIMENT_NAME
         WITH_WORDS_OF STACK_READY COVERAGE_FLOOR FULL_COVERAGE_FLOOR MEASURE_COVERAGE NAMED
         name .name
         """,
@@ -123,9 +133,11 @@ TARGETS = tuple(
         r"\S+",
         """
         help up down status logs clean scale spark-jars sample dataset ingest dead-letters redrive
-        replay process stream simulate rebuild restore-index summary profile dashboard report
+        replay process stream simulate rebuild restore-index summary profile explain
+        dashboard report
         bench-ingest bench-process bench-stream screenshots test test-fast coverage reference sbom
-        release-notes demo
+        release-notes demo assign expose exposures experiment experiment-plan
+        experiment-demo
         """,
     )
 )
@@ -176,7 +188,9 @@ def test_every_variable_of_the_makefile_is_tried() -> None:
 def test_a_list_of_words_is_split_but_not_evaluated(
     clone: Path, name: str, value: str, words: list[str]
 ) -> None:
-    target, end = {"TESTS": ("test", "pytest"), "GROWTH": ("bench-process", "--growth")}[name]
+    target, end = {"TESTS": ("test", "--numprocesses=2"), "GROWTH": ("bench-process", "--growth")}[
+        name
+    ]
     _, _, variable, *command = called(clone, target, f"{name}={value}")
     assert variable == name
     assert command[-1] == end

@@ -345,7 +345,7 @@ def test_setup_with_an_engine_writes_the_settings_and_every_secret(clone: Path) 
     assert "everything runs in containers" in completed.stdout
     settings = env_file(clone)
     secrets = {settings[name] for name in settings if name.endswith(("PASSWORD", "KEY", "SECRET"))}
-    assert len(secrets) == 9
+    assert len(secrets) == 10
     assert {len(secret) for secret in secrets} == {32}
     assert not any(secret in completed.stdout + completed.stderr for secret in secrets)
     assert not (clone / ".venv").exists()

@@ -27,7 +27,6 @@ TABLE.add_row("[bold]Customers[/]", "7")
         ((TABLE,), {}),
         ((5, None), {}),
     ],
-    ids=str,
 )
 def test_a_plain_console_prints_what_rich_prints(
     objects: tuple[object, ...],

@@ -45,7 +45,6 @@ Client = Annotated[str, one_of(("librdkafka", "kafka-python"))]
         (Block, "64", 64.0),
         (Client, "librdkafka", "librdkafka"),
     ],
-    ids=str,
 )
 def test_a_value_is_parsed(kind: Any, text: object, value: object) -> None:
     parsed = TypeAdapter(kind).validate_python(text)
@@ -75,7 +74,6 @@ def test_a_value_is_parsed(kind: Any, text: object, value: object) -> None:
         (Block, "big", "is not a number from 0.01 to 64"),
         (Client, "carrier-pigeon", "is none of librdkafka, kafka-python"),
     ],
-    ids=str,
 )
 def test_a_malformed_value_is_refused(kind: Any, text: str, reason: str) -> None:
     with pytest.raises(ValidationError) as failure:

@@ -13,6 +13,7 @@ from confluent_kafka import Message
 
 from customer_profiles.common.console import PlainConsole
 from customer_profiles.common.errors import PipelineError
+from customer_profiles.common.run_record import read_history
 from customer_profiles.contracts import Topic
 from customer_profiles.ingestion import (
     commands,
@@ -31,6 +32,11 @@ from tests.unit.ingestion.memory_broker import MemoryBroker, stored_pairs
 
 GOOD = [line(user_id=str(number)) for number in range(1, 20)]
 REJECTED = [line(user_id="1", user_session=""), line(user_id="2", price="free")]
+
+OF_EVERY_RUN = [
+    "command", "run_id", "status", "exit_code", "error", "started_at", "finished_at", "host", "pid",
+]  # fmt: skip
+"""Fields of every report."""
 
 
 def encoded(text: str | bytes | None) -> bytes | None:
@@ -105,7 +111,7 @@ def test_an_ingestion_prints_its_counts_and_writes_its_report(
         "file", "source", "read", "accepted", "dead_lettered", "duplicates", "already_ingested",
         "already_ingested_at", "completed_line", "reasons", "normalised", "invalid_records",
         "seconds", "events_per_second",
-        "stages", "peak_memory_mb",
+        "stages", "peak_memory_mb", *OF_EVERY_RUN,
     ]  # fmt: skip
     assert len(broker.topics["raw_events"]) == 19
 
@@ -196,7 +202,7 @@ def test_a_redrive_sends_what_was_corrected_once(
     assert len(broker.topics["raw_events"]) == 20
     assert list(report(settings, "replay-latest.json")) == [
         "applied", "selected", "sent", "duplicates", "already_replayed", "unknown",
-        "still_rejected", "reasons", "invalid_messages", "seconds",
+        "still_rejected", "reasons", "invalid_messages", "seconds", *OF_EVERY_RUN,
     ]  # fmt: skip
     printed = run(dead_letter_commands.run_redrive, Selection(), path, True)
     assert (
@@ -260,6 +266,21 @@ def test_nothing_is_sent_where_no_report_can_be_written(
             Selection(reason="price_invalid"), None, True, blocked, PlainConsole()
         )
     assert broker.topics == {}
+
+
+def test_a_run_that_fails_replaces_the_report_of_the_one_before(
+    run: Run, settings: Settings, events: Path, tmp_path: Path
+) -> None:
+    run(commands.run_ingest, str(events))
+    assert report(settings, "ingest-latest.json")["status"] == "ok"
+    wrong = tmp_path / "missing.csv"
+    with pytest.raises(PipelineError):
+        commands.run_ingest(str(wrong), settings, PlainConsole())
+    failed = report(settings, "ingest-latest.json")
+    assert (failed["status"], failed["exit_code"], failed["file"]) == ("failed", 1, str(wrong))
+    assert "missing.csv" in failed["error"]
+    history = read_history(settings.reports, "ingest")
+    assert [entry["status"] for entry in history] == ["ok", "failed"]
 
 
 def test_rows_that_are_sent_are_said_though_the_report_cannot_be_written(

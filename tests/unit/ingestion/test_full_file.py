@@ -6,11 +6,14 @@ from collections import Counter
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from customer_profiles.ingestion.inputs import FileInput
 from customer_profiles.ingestion.pipeline import ingest
 from customer_profiles.ingestion.sources import Source
 from scripts.make_sample import REAL_ROWS, make_events
+
+pytestmark = pytest.mark.no_cover
 
 
 class Counting:

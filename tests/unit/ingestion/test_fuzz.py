@@ -20,6 +20,8 @@ from customer_profiles.ingestion.validate import validate
 from tests.fuzz import make_file, make_lines
 from tests.unit.ingestion.memory_broker import MemoryBroker
 
+pytestmark = pytest.mark.no_cover
+
 SEEDS = 8
 FILES = int(os.environ.get("FUZZ_FILES", "800")) // SEEDS
 """Files of each seed."""

@@ -132,6 +132,7 @@ def test_a_redrive_never_sends_the_beginning_of_a_line_as_a_row() -> None:
     assert plan.report.reasons == {"line_too_long": 1}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("killed_after", range(1, 8))
 def test_a_run_that_was_killed_goes_on_behind_a_long_line(killed_after: int) -> None:
     lines = [HEADER]
@@ -178,6 +179,7 @@ def test_a_part_of_white_space_that_becomes_a_row_does_not_shift_rows() -> None:
     assert rows(broker) == [("1", 1), ("2", 2), ("3", 3)]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", range(5))
 def test_blocks_cover_an_input_without_gaps(seed: int) -> None:
     dice = random.Random(seed)  # noqa: S311

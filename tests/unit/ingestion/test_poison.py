@@ -44,6 +44,8 @@ from tests.poison import ENDLESS, Message, poison
 from tests.support import line
 from tests.unit.ingestion.memory_broker import stored, stored_pairs
 
+pytestmark = pytest.mark.no_cover
+
 MESSAGES = 100_000
 EVENTS = [
     validate(text.encode(), COLUMNS, "f.csv", 1).accepted.row(0, named=True)

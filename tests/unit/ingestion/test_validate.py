@@ -179,6 +179,7 @@ ODD = st.sampled_from(
 )  # fmt: skip
 
 
+@pytest.mark.no_cover
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(
@@ -224,6 +225,7 @@ TIMES = st.builds(
 """Times as other programs write them, and some that are none."""
 
 
+@pytest.mark.no_cover
 @settings(max_examples=300, deadline=None)
 @given(st.lists(TIMES, min_size=1, max_size=10), st.booleans())
 def test_times_by_whole_columns_agree_with_the_reference(times: list[str], strict: bool) -> None:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from customer_profiles.lake.batch_log import BatchLog, LandedBatch
-from customer_profiles.lake.errors import DamagedObjectError, WriteConflictError
-from customer_profiles.lake.layout import BATCHES_PREFIX, CHECKPOINT
+from customer_profiles.lake.errors import (
+    DamagedObjectError,
+    LakeUnavailableError,
+    WriteConflictError,
+)
+from customer_profiles.lake.layout import BATCHES_PREFIX, CHECKPOINT, commit_name, plan_name
+from customer_profiles.lake.runs import this_run
 from tests.support import MemoryObjectStore
 
 
@@ -197,3 +203,47 @@ def test_other_objects_are_no_part_of_the_log() -> None:
     store.put("events/_batches/notes.txt", b"")
     store.put("events/_batches/copy of 000001.json", b"")
     assert BatchLog(store).last_committed == len(BatchLog(store)) == 0
+
+
+class UnansweringStore(MemoryObjectStore):
+    """Stores the next objects of some names and does not answer."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__()
+        self.unanswered = list(names)
+
+    def put(self, name: str, data: bytes, *arguments: Any, **options: Any) -> str:
+        etag = super().put(name, data, *arguments, **options)
+        if name in self.unanswered:
+            self.unanswered.remove(name)
+            raise LakeUnavailableError("MinIO does not answer.")
+        return etag
+
+
+def test_a_plan_and_a_commit_whose_answer_was_lost_are_the_run_s_own() -> None:
+    store = UnansweringStore(plan_name(1), commit_name(1))
+    log = BatchLog(store)
+    with pytest.raises(LakeUnavailableError):
+        log.plan({0: (0, 10)}, 2, run=this_run())
+    # In the meantime the topic has grown. What is stored counts.
+    batch = log.plan({0: (0, 12)}, 2, run=this_run())
+    assert batch.ranges == {0: (0, 10)}
+    landed = LandedBatch(10, 0, {0: 10})
+    with pytest.raises(LakeUnavailableError):
+        log.commit(batch, landed)
+    log.commit(batch, landed)
+    assert BatchLog(store).last_committed == 1
+    with pytest.raises(WriteConflictError):
+        BatchLog(store).commit(batch, landed)
+
+
+def test_a_checkpoint_that_could_not_be_written_counts_no_event_twice() -> None:
+    store = UnansweringStore(CHECKPOINT)
+    log = BatchLog(store)
+    for number in range(3):
+        batch = log.plan({0: (10 * number, 10 * number + 10)}, 2)
+        log.commit(batch, LandedBatch(10, 0, {0: 4, 1: 6}))
+    with pytest.raises(LakeUnavailableError):
+        log.checkpoint(3)
+    log.checkpoint(3)
+    assert BatchLog(store).checkpoint_record.events_by_bucket == {0: 12, 1: 18}

@@ -32,6 +32,7 @@ def test_files_are_merged_with_files_of_similar_size(sizes: list[int], count: in
     assert plan_compaction(sizes) == count
 
 
+@pytest.mark.no_cover
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(1, 1000), min_size=300, max_size=600))
 def test_files_stay_few_and_are_rarely_rewritten(batches: list[int]) -> None:

@@ -296,6 +296,8 @@ def _profile(user_id: str, events: list[dict[str, Any]]) -> dict[str, Any]:
     average = (revenue / len(prices)).quantize(CENT, ROUND_HALF_UP) if prices else None
     rate = (Decimal(100) * len(prices) / len(events)).quantize(CENT, ROUND_HALF_UP)
     times = sorted(event["event_time"] for event in events)
+    category = _favourite(event["category_code"] for event in events)
+    brand = _favourite(event["brand"] for event in events)
     return {
         "user_id": user_id,
         "customer_segment": _segment(revenue, kinds),
@@ -310,8 +312,10 @@ def _profile(user_id: str, events: list[dict[str, Any]]) -> dict[str, Any]:
         "days_active": len({time[:10] for time in times}),
         "first_seen": times[0],
         "last_seen": times[-1],
-        "favorite_category": _favourite(event["category_code"] for event in events),
-        "favorite_brand": _favourite(event["brand"] for event in events),
+        "favorite_category": category,
+        "favorite_brand": brand,
+        "category": category.split(".")[0] if category else "(none)",
+        "brand": brand or "(none)",
     }
 
 

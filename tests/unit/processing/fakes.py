@@ -31,7 +31,7 @@ from customer_profiles.kafka.errors import BrokerUnavailableError, OffsetOutOfRa
 from customer_profiles.kafka.reader import MessageBatch, OffsetRange
 from customer_profiles.kafka.source_records import NO_TOPIC, SourceRecord
 from customer_profiles.lake.batch_log import BatchLog
-from customer_profiles.processing import metrics, stream
+from customer_profiles.processing import metrics, stream_state
 from customer_profiles.processing.metrics import DashboardMetrics
 from customer_profiles.processing.settings import Settings
 from customer_profiles.processing.stages import gaps as gaps_stage
@@ -91,6 +91,8 @@ class FakeTopics:
         """The id of `raw_events`."""
         self.sources: dict[str, SourceRecord] = {}
         """What `ingest_progress` says."""
+        self.made_anew = 1
+        """Changes the ids of all topics but `raw_events`."""
         self.marked_lost: list[str] = []
         self.on_look: Callable[[], None] = lambda: None
         """Called whenever somebody asks for offsets: events may come at any time."""
@@ -100,9 +102,10 @@ class FakeTopics:
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Replace Kafka in every module that reads or writes topics."""
-        for module in (stream, metrics, dead_letters):
+        for module in (stream_state, dead_letters):
             monkeypatch.setattr(module, "watermarks", self.watermarks)
-        monkeypatch.setattr(topic_stage, "topic_state", self.topic_state)
+        for module in (topic_stage, metrics):
+            monkeypatch.setattr(module, "topic_state", self.topic_state)
         monkeypatch.setattr(topic_stage, "read_sources", lambda _: dict(self.sources))
         monkeypatch.setattr(gaps_stage, "mark_lost", self.mark_lost)
         for module in (land_tasks, metrics, dead_letters):
@@ -140,7 +143,8 @@ class FakeTopics:
         return offsets
 
     def topic_state(self, _: object, topic: Topic = RAW_EVENTS) -> TopicState:
-        return TopicState(self.topic_id, self.watermarks(None, topic))
+        topic_id = self.topic_id if topic == RAW_EVENTS else f"{topic.name}-{self.made_anew}"
+        return TopicState(topic_id, self.watermarks(None, topic))
 
     def remove(self, before: int, partition: int = 0) -> None:
         """Remove the messages of `raw_events` before an offset, as retention does."""

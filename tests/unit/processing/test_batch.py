@@ -11,11 +11,14 @@ import pytest
 
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.kafka.errors import BrokerUnavailableError
+from customer_profiles.lake import quality
 from customer_profiles.lake.batch_log import BatchLog
 from customer_profiles.lake.layout import REBUILDING, STATE, commit_name
 from customer_profiles.processing.batch import process
 from customer_profiles.processing.stages import build_profiles as build_stage
 from customer_profiles.processing.state import ProfilesState
+from customer_profiles.quality import customers as quality_customers
+from customer_profiles.quality import statistics as quality_rows
 from customer_profiles.search.errors import IndexUnavailableError
 from tests.unit.processing.fakes import BUCKETS, Pipeline, message, user_in
 
@@ -339,6 +342,19 @@ def test_a_batch_that_is_landed_again_publishes_each_dead_letter_once(
     assert [letter.text for letter in pipeline.topics.letters()] == ["one", "two"]
 
 
+def quality_statistics(pipeline: Pipeline) -> list[list[tuple[Any, ...]]]:
+    """Return the statistics of all events, added up."""
+    log = BatchLog(pipeline.store)
+    read = quality.read_statistics(
+        pipeline.store, log.checkpoint_record.through_batch, log.committed
+    )
+    assert read.missing == []
+    rows = quality_rows.add_up(read.rows)
+    assert rows.filter(pl.col("metric") == "rows")["value"].sum() == 3
+    people = quality_customers.add_up(quality.read_days(pipeline.store, log.buckets() or 0))
+    return [rows.rows(), people.rows()]
+
+
 @pytest.mark.parametrize(("rebuild", "writes"), [(False, 0), (True, 1)])
 def test_a_run_that_was_killed_between_two_writes_is_completed_by_the_next(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, writes: int, *, rebuild: bool
@@ -353,6 +369,7 @@ def test_a_run_that_was_killed_between_two_writes_is_completed_by_the_next(
     process(pipeline.context(), rebuild=rebuild)
     expected = pipeline.assert_index_equals_lake().result()
     assert len(expected["lake"]) == 2
+    statistics = quality_statistics(pipeline)
     while True:
         pipeline.restore(before)
         context = pipeline.context()
@@ -367,6 +384,7 @@ def test_a_run_that_was_killed_between_two_writes_is_completed_by_the_next(
             pipeline.store.stop_after(None)
         process(pipeline.context(), rebuild=rebuild)
         assert pipeline.result() == expected, f"killed after {writes} writes"
+        assert quality_statistics(pipeline) == statistics, f"killed after {writes} writes"
         pipeline.assert_index_equals_lake()
         state = ProfilesState.load(pipeline.store)
         assert (state.through_batch, state.behind, state.counted) == (2, (), True)

@@ -18,13 +18,15 @@ import pytest
 from pyspark.errors import PySparkRuntimeError
 from rich.console import Console
 
-from customer_profiles.common.errors import PipelineError
-from customer_profiles.lake.layout import STATE
+from customer_profiles.common.errors import DegradedError, PipelineError
+from customer_profiles.common.run_record import read_history
+from customer_profiles.lake.layout import REBUILDING, STATE
 from customer_profiles.processing import commands
 from customer_profiles.processing.commands import run_command
 from customer_profiles.processing.report import MicroBatch
 from customer_profiles.processing.settings import Settings
 from customer_profiles.processing.state import Context
+from customer_profiles.search.errors import IndexUnavailableError
 from tests.unit.processing.fakes import BUCKETS, FakeSpark, Pipeline, message, user_in
 
 USERS = [user_in(bucket) for bucket in range(BUCKETS)]
@@ -285,20 +287,62 @@ def test_elsewhere_a_line_now_and_then_sums_up(monkeypatch: pytest.MonkeyPatch) 
     assert line.endswith("; 3,000 events in 3 batches so far")
 
 
-def test_an_index_that_is_behind_is_told_once_and_so_is_its_return(
-    caplog: pytest.LogCaptureFixture,
+def test_a_failed_run_replaces_the_report_and_keeps_the_history(
+    commands_on_fakes: CommandLine,
 ) -> None:
-    caplog.set_level(logging.INFO)
-    display = commands._StreamDisplay(Console(file=io.StringIO()))
-    display.show(batch(1))
-    for number in (2, 3, 4):
-        display.show(batch(number, "Elasticsearch does not answer.\nRun `make status`."))
-    display.show(batch(5))
-    display.show(batch(6))
-    behind, back = caplog.records
-    assert behind.getMessage() == (
-        "index behind: Elasticsearch does not answer. The lake goes on, and the index catches up"
-    )
-    assert (behind.levelno, vars(behind)["batch"]) == (logging.WARNING, 2)
-    assert back.getMessage() == "the index takes profiles again, after 0 s"
-    assert vars(back)["batch"] == 5
+    commands_on_fakes.pipeline.topics.produce(message(USERS[0]))
+    commands_on_fakes.run("process")
+    assert commands_on_fakes.report()["status"] == "ok"
+    commands_on_fakes.pipeline.topics.unavailable = True
+    with pytest.raises(PipelineError):
+        commands_on_fakes.run("process")
+    report = commands_on_fakes.report()
+    assert (report["command"], report["status"], report["exit_code"]) == ("process", "failed", 1)
+    assert report["error"]
+    assert report["started_at"] <= report["finished_at"]
+    history = read_history(commands_on_fakes.reports, "process")
+    assert [entry["status"] for entry in history] == ["ok", "failed"]
+    assert len({entry["run_id"] for entry in history}) == 2
+
+
+def test_an_index_that_is_behind_degrades_a_run(commands_on_fakes: CommandLine) -> None:
+    commands_on_fakes.pipeline.topics.produce(message(USERS[0]))
+    commands_on_fakes.pipeline.index.unavailable = True
+    with pytest.raises(DegradedError) as failure:
+        commands_on_fakes.run("process")
+    assert failure.value.exit_code == 3
+    report = commands_on_fakes.report()
+    assert (report["status"], report["exit_code"]) == ("degraded", 3)
+    assert report["degraded"] == ["index_behind"]
+    assert "1 events landed" in commands_on_fakes.printed
+
+
+def test_dashboards_that_are_behind_and_an_unfinished_rebuild_degrade_a_run(
+    commands_on_fakes: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> None:
+        raise IndexUnavailableError("Elasticsearch does not answer.")
+
+    pipeline = commands_on_fakes.pipeline
+    pipeline.topics.produce(message(USERS[0]))
+    pipeline.store.put_json(REBUILDING, {"since": "then"})
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.metrics_indices, "ensure", away)
+        assert commands_on_fakes.run("process") == 3
+    assert commands_on_fakes.report()["degraded"] == ["dashboards_behind", "rebuild_unfinished"]
+    assert commands_on_fakes.run("rebuild") == 0
+    assert commands_on_fakes.report()["status"] == "ok"
+
+
+def test_what_was_done_is_shown_though_the_report_cannot_be_written(
+    commands_on_fakes: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    commands_on_fakes.pipeline.topics.produce(message(USERS[0]))
+    monkeypatch.setattr(Path, "replace", full_disk)
+    with pytest.raises(PipelineError, match=r"has done its work, but its report .* No space"):
+        commands_on_fakes.run("process")
+    assert "1 events landed" in commands_on_fakes.printed
+    assert "Casual Visitor" in commands_on_fakes.printed

@@ -75,6 +75,7 @@ def write_csv(rows: list[dict[str, Any]], path: Path) -> None:
             )
 
 
+@pytest.mark.no_cover
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

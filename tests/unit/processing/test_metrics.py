@@ -12,6 +12,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from customer_profiles.contracts import DEAD_LETTERS, DeadLetter, InvalidMessages, Topic
+from customer_profiles.kafka.admin import TopicState
 from customer_profiles.kafka.config import KafkaConfig
 from customer_profiles.kafka.reader import MessageBatch, OffsetRange
 from customer_profiles.lake.layout import REJECTED_ROWS, SENT_COUNTS, event_counts_name
@@ -365,13 +366,31 @@ def test_dead_letters_that_the_topic_has_removed_stay_counted(
     dashboards.connect().update([0], ())
     topics.produce(*[letter("bad_time")] * 3, topic=DEAD_LETTERS)
 
-    def without_the_first_four(_: object, topic: Topic) -> dict[int, tuple[int, int]]:
-        return {0: (4, 5)}
+    def without_the_first_four(_: object, topic: Topic) -> TopicState:
+        return TopicState(f"{topic.name}-1", {0: (4, 5)})
 
-    monkeypatch.setattr(metrics, "watermarks", without_the_first_four)
+    monkeypatch.setattr(metrics, "topic_state", without_the_first_four)
     dashboards.connect().update([0], ())
     assert topics.ranges_read[-1] == (DEAD_LETTERS.name, OffsetRange(0, 4, 5))
     assert dashboards.rejected() == {"2020-09-24|f.csv|bad_time": 3}
+
+
+def test_letters_of_a_topic_that_was_made_anew_are_counted_from_its_beginning(
+    dashboards: Dashboards,
+) -> None:
+    topics = dashboards.topics
+    topics.produce(letter("bad_time"), topic=DEAD_LETTERS)
+    dashboards.connect().update([0], ())
+    # It has more messages than the old one had.
+    topics._messages.clear()
+    topics.made_anew += 1
+    topics.produce(*[letter("bad_price")] * 3, topic=DEAD_LETTERS)
+    for _ in range(2):
+        dashboards.connect().update([0], ())
+        assert dashboards.rejected() == {
+            "2020-09-24|f.csv|bad_time": 1,
+            "2020-09-24|f.csv|bad_price": 3,
+        }
 
 
 def test_objects_in_the_lake_keep_the_keys_of_0_1(dashboards: Dashboards) -> None:
@@ -381,6 +400,7 @@ def test_objects_in_the_lake_keep_the_keys_of_0_1(dashboards: Dashboards) -> Non
     assert dashboards.store.get_json(REJECTED_ROWS) == {
         "next_offsets": {"0": 1},
         "counts": [["2020-09-24", "f.csv", "bad_time", 1]],
+        "topic_id": "raw_events_dead_letter-1",
     }
     stored = dashboards.store.objects[SENT_COUNTS]
     assert pl.read_parquet_schema(stored) == METRIC_SCHEMA

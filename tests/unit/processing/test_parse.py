@@ -179,6 +179,7 @@ def test_the_buckets_of_a_column_agree_with_the_contract() -> None:
     assert bucket_numbers(pl.Series(ids), 16).to_list() == [bucket_of(user, 16) for user in ids]
 
 
+@pytest.mark.no_cover
 def test_a_hundred_thousand_messages_of_strangers_are_events_or_invalid() -> None:
     valid = [message(), message(brand="l'oréal", price="1.125"), message(category_code=None)]
     messages = [value for _, value in poison([(b"7", encode(one)) for one in valid], 100_000, 5)]

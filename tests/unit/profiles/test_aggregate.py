@@ -177,6 +177,7 @@ def test_profiles_need_only_the_event_columns() -> None:
     )
 
 
+@pytest.mark.no_cover
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_order_and_repeats_change_nothing(data: st.DataObject) -> None:

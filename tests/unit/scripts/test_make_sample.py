@@ -18,6 +18,8 @@ from scripts import make_sample
 from scripts.make_sample import make_events
 from tests.support import ROOT
 
+pytestmark = pytest.mark.no_cover
+
 
 @pytest.fixture(scope="module")
 def sample() -> pl.DataFrame:

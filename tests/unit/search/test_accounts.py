@@ -49,5 +49,9 @@ def test_a_reader_may_only_read_and_a_job_may_only_use_its_indices(
             "event_metrics",
             "pipeline_runs",
             "rejected_rows",
+            "alerts",
+            "quality_metrics",
+            "quality_findings",
+            "experiment_results",
         ]
     assert calls["change_password", "kibana_system"]["password"] == "k"

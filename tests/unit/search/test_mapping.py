@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from customer_profiles.contracts.limits import MAX_KEYWORD_BYTES, MAX_SEARCHED_CHARACTERS
 from customer_profiles.profiles.schema import PROFILE_SCHEMA
-from customer_profiles.search.mapping import TEMPLATE, keyword_updates
+from customer_profiles.search.mapping import TEMPLATE, keyword_updates, profile_updates
 
 
 def test_the_mapping_lists_every_field_and_refuses_others() -> None:
     mappings = TEMPLATE["template"]["mappings"]
-    assert list(mappings["properties"]) == list(PROFILE_SCHEMA)
+    assert list(mappings["properties"]) == [*PROFILE_SCHEMA, "category", "brand"]
     assert mappings["dynamic"] == "strict"
     types = {name: field["type"] for name, field in mappings["properties"].items()}
     assert types["user_id"] == types["customer_segment"] == "keyword"
@@ -23,6 +23,8 @@ def test_frequently_searched_fields_are_indexed() -> None:
     assert {name for name, field in properties.items() if "index" not in field} == {
         "user_id",
         "customer_segment",
+        "category",
+        "brand",
         "favorite_category",
         "favorite_brand",
         "total_events",
@@ -54,3 +56,14 @@ def test_keyword_fields_of_an_older_index_are_updated_once() -> None:
         "brand": {"type": "keyword", "index": False, "ignore_above": MAX_SEARCHED_CHARACTERS}
     }
     assert keyword_updates({**properties, **updates}) == {}
+
+
+def test_an_older_profile_index_gets_the_fields_of_filters_once() -> None:
+    older = {
+        name: field
+        for name, field in TEMPLATE["template"]["mappings"]["properties"].items()
+        if name not in ("category", "brand")
+    }
+    updates = profile_updates(older)
+    assert set(updates) == {"category", "brand"}
+    assert profile_updates({**older, **updates}) == {}

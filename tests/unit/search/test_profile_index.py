@@ -13,6 +13,8 @@ from customer_profiles.contracts.limits import MAX_SEARCHED_CHARACTERS
 from customer_profiles.search import profile_index
 from customer_profiles.search.client import ElasticsearchConfig
 from customer_profiles.search.errors import IndexUnavailableError
+from customer_profiles.search.index_ref import DOCUMENT_FORMAT
+from customer_profiles.search.mapping import FILTER_FIELDS
 from customer_profiles.search.profile_index import IndexRef, ProfileIndex
 
 ALIAS = "customer_profiles"
@@ -72,7 +74,7 @@ class Client:
             mappings["_meta"] = meta
         if properties:
             assert self.ignored == (403, 429)
-            mappings["properties"].update(properties)
+            mappings.setdefault("properties", {}).update(properties)
             self.updated.append(index)
 
     def update_aliases(self, actions: list[dict[str, Any]]) -> None:
@@ -97,7 +99,7 @@ def index(client: Client, monkeypatch: pytest.MonkeyPatch) -> ProfileIndex:
 
 def test_a_reference_has_a_key_and_a_number() -> None:
     ref = IndexRef("customer_profiles-000012", "u")
-    assert (ref.key, ref.number) == ("customer_profiles-000012.u", 12)
+    assert (ref.key, ref.number) == (f"customer_profiles-000012.u.{DOCUMENT_FORMAT}", 12)
     assert IndexRef("customer_profiles-old", "u").number == 0
 
 
@@ -123,6 +125,7 @@ def test_indices_of_older_versions_accept_texts_of_any_length(
         assert client.all[name]["mappings"]["properties"] == {
             **old,
             "favorite_brand": {"type": "keyword", "ignore_above": MAX_SEARCHED_CHARACTERS},
+            **FILTER_FIELDS,
         }
 
 

@@ -125,12 +125,14 @@ def _run_file_command(
     with _collection_paused():
         from customer_profiles.ingestion import commands  # noqa: PLC0415
         from customer_profiles.ingestion.settings import Settings  # noqa: PLC0415
+        from customer_profiles.telemetry.runs import observed_run  # noqa: PLC0415
 
     settings = Settings.from_env(environ)
     if command == "setup":
         return commands.run_setup(settings, console)
     if command == "ingest":
-        return commands.run_ingest(arguments.file, settings, console)
+        with observed_run(settings.reports, command, "ingest-latest.json"):
+            return commands.run_ingest(arguments.file, settings, console)
     pace = commands.Pace(arguments.speed, arguments.rate, arguments.seconds)
     return commands.run_simulate(Path(arguments.file), pace, settings, console)
 

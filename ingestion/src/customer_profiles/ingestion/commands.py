@@ -10,7 +10,8 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, cast
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.common.progress import ProgressDisplay
 from customer_profiles.common.reports import ReportError, check_folder
+from customer_profiles.common.run_record import RunRecord, Status, recorded_run
 from customer_profiles.ingestion import render
 from customer_profiles.ingestion.header import check_header
 from customer_profiles.ingestion.inputs import CsvInput, FileInput, StreamInput
@@ -66,6 +68,12 @@ def run_setup(settings: Settings, console: Console) -> int:
 def run_ingest(file: str, settings: Settings, console: Console) -> int:
     """Ingest a file, or standard input if `file` is `-`, and write `ingest-latest.json`."""
     check_folder(settings.reports)
+    with recorded_run(settings.reports, "ingest") as record:
+        record.content = lambda: {"file": file}
+        return _ingest(file, settings, console, record)
+
+
+def _ingest(file: str, settings: Settings, console: Console, record: RunRecord) -> int:
     csv_input = _open_input(file, settings.strict)
     check_header(csv_input, settings.strict)
     ensure_topics(settings.kafka)
@@ -86,6 +94,7 @@ def run_ingest(file: str, settings: Settings, console: Console) -> int:
     with ProgressDisplay(console, "bytes", log_every_s=LOG_EVERY_S) as display:
 
         def on_batch(report: IngestReport, end: int) -> None:
+            record.content = partial(asdict, report)
             display(
                 "ingest",
                 completed=end,
@@ -95,19 +104,21 @@ def run_ingest(file: str, settings: Settings, console: Console) -> int:
             )
 
         report = ingest(csv_input, source, publisher, on_batch, options)
-    try:
-        path = report.write(settings.reports)
-    except ReportError as error:
-        # The check of the folder is long ago: its disk may be full by now.
-        render.print_ingest_report(report, None, console)
-        raise PipelineError(f"All rows are sent. {error}") from error
-    render.print_ingest_report(report, path, console)
+    record.content = partial(asdict, report)
     if not report.adds_up:
+        render.print_ingest_report(report, None, console)
         raise PipelineError(
             f"The rows do not add up: {report.read} read, but {report.accepted} accepted, "
             f"{report.dead_lettered} dead-lettered and {report.duplicates} duplicates. "
             "This is a defect of the ingestion: please report it."
         )
+    try:
+        path = record.finish(Status.OK)
+    except ReportError as error:
+        # The check of the folder is long ago: its disk may be full by now.
+        render.print_ingest_report(report, None, console)
+        raise PipelineError(f"All rows are sent. {error}") from error
+    render.print_ingest_report(report, path, console)
     return 0
 
 

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.common.reports import check_folder
+from customer_profiles.common.run_record import RunRecord, Status, recorded_run
 from customer_profiles.contracts import RAW_EVENTS, InvalidMessages
 from customer_profiles.ingestion import render
 from customer_profiles.ingestion.dead_letters import (
@@ -73,6 +76,18 @@ def run_redrive(
     """
     _check_redrive_arguments(selection, corrected_path)
     check_folder(settings.reports)
+    with recorded_run(settings.reports, "replay", "redrive") as record:
+        return _redrive(selection, corrected_path, apply, settings, console, record)
+
+
+def _redrive(
+    selection: Selection,
+    corrected_path: Path | None,
+    apply: bool,
+    settings: Settings,
+    console: Console,
+    record: RunRecord,
+) -> int:
     rows = read_corrections(corrected_path) if corrected_path else []
     started = time.perf_counter()
     config = settings.kafka
@@ -100,11 +115,12 @@ def run_redrive(
         log_invalid(messages)
     report = complete_report(plan, marked, apply, time.perf_counter() - started, invalid)
     render.print_redrive_report(report, console)
-    path = report.write(settings.reports)
+    record.content = partial(asdict, report)
     if not report.adds_up:
         raise PipelineError(
             "The dead letters do not add up. This is a defect of the redrive: please report it."
         )
+    path = record.finish(Status.OK)
     render.print_next_step(report, path, console)
     return 0
 

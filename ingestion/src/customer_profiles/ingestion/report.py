@@ -8,10 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-
-from customer_profiles.common.reports import write_json
+from dataclasses import dataclass, field
 
 
 class StageTimes:
@@ -90,10 +87,6 @@ class IngestReport:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.peak_memory_mb = round(peak * unit / 1e6, 1)
 
-    def write(self, folder: Path) -> Path:
-        """Write the report to `ingest-latest.json` and return its path."""
-        return write_json(folder / "ingest-latest.json", asdict(self))
-
 
 @dataclass(slots=True)
 class RedriveReport:
@@ -120,10 +113,6 @@ class RedriveReport:
         return self.selected == (
             self.sent + self.duplicates + self.already_replayed + self.unknown + self.still_rejected
         )
-
-    def write(self, folder: Path) -> Path:
-        """Write the report to `replay-latest.json` and return its path."""
-        return write_json(folder / "replay-latest.json", asdict(self))
 
 
 def _rate(rows: int, seconds: float) -> float:

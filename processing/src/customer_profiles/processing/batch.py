@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass
+from functools import partial
 
 from customer_profiles.kafka.admin import TopicState
 from customer_profiles.kafka.errors import OffsetOutOfRangeError
 from customer_profiles.lake.batch_log import LandedBatch
+from customer_profiles.processing.patience import Retry, try_once
 from customer_profiles.processing.report import RunReport
 from customer_profiles.processing.stages.build_profiles import build_profiles
 from customer_profiles.processing.stages.count_events import count_events
@@ -65,6 +67,7 @@ def land_all(
     state: RunState,
     *,
     stop: threading.Event | None = None,
+    retry: Retry = try_once,
     accept_new_topic: bool = False,
     accept_gaps: bool = False,
 ) -> RunState:
@@ -77,10 +80,11 @@ def land_all(
         context: the clients of the run.
         state: what has landed before.
         stop: ends the landing after the current micro-batch.
+        retry: calls each step, again if a server was away.
         accept_new_topic: as for `process`.
         accept_gaps: as for `process`.
     """
-    horizon = look_at_topic(context, accept_new=accept_new_topic, with_sources=True)
+    horizon = retry(partial(look_at_topic, context, accept_new=accept_new_topic, with_sources=True))
     if horizon.is_new:
         # A batch of the old topic may be planned. What an earlier run wrote of it is kept.
         if context.batch_log.uncommitted() is not None:
@@ -89,7 +93,7 @@ def land_all(
         plan_start(context, horizon.topic)
     is_complete = False
     while not (is_complete or (stop is not None and stop.is_set())):
-        landed = land_next(context, state, horizon.topic)
+        landed = retry(partial(land_next, context, state, horizon.topic))
         if landed is None:
             is_complete = True
             continue

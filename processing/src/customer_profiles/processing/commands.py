@@ -10,20 +10,19 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyspark.errors import PySparkException
 
 from customer_profiles.common.errors import PipelineError
-from customer_profiles.common.outage import Outage
 from customer_profiles.common.progress import ProgressDisplay
 from customer_profiles.common.reports import check_folder
+from customer_profiles.common.run_record import RunRecord, recorded_run
 from customer_profiles.lake.lease import hold_lease
 from customer_profiles.lake.s3 import S3Config, S3ObjectStore
 from customer_profiles.processing.batch import process
+from customer_profiles.processing.outcome import exit_code, failure_of, write_report
 from customer_profiles.processing.render import (
-    gap_lines,
     micro_batch_line,
     print_gaps,
     print_run,
@@ -37,6 +36,8 @@ from customer_profiles.processing.spark.session import SparkSession
 from customer_profiles.processing.state import Context
 from customer_profiles.processing.stream import follow
 from customer_profiles.profiles.segments import DEFAULT_SEGMENTS, read_segments
+from customer_profiles.telemetry.runs import observed_run
+from customer_profiles.telemetry.stream import StreamMetrics
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,15 +57,22 @@ def run_command(
         PipelineError: a server does not answer or a step fails; the message names the next action.
     """
     try:
+        check_folder(settings.reports)
         if arguments.command == "stream":
-            return stream(settings, console, jvm)
+            with recorded_run(settings.reports, "process", "stream") as record:
+                return stream(settings, console, jvm, record)
         schedule = partial(
             process,
             rebuild=arguments.command == "rebuild",
             accept_new_topic=getattr(arguments, "new_topic", False),
             accept_gaps=getattr(arguments, "accept_gaps", False),
         )
-        return update(settings, console, jvm, schedule, brief=arguments.brief)
+        # The metrics are read from the report, which the record completes.
+        with (
+            observed_run(settings.reports, arguments.command, "process-latest.json"),
+            recorded_run(settings.reports, "process", arguments.command) as record,
+        ):
+            return update(settings, console, jvm, schedule, record, brief=arguments.brief)
     except PySparkException as error:
         raise PipelineError(
             f"Spark gave up: {error}\nRun `make status`, then `make process` again."
@@ -76,12 +84,12 @@ def update(
     console: Console,
     jvm: DriverJvm,
     schedule: Callable[[Context], RunReport],
+    record: RunRecord,
     *,
     brief: bool,
 ) -> int:
     """Bring everything up to the topic, or compute all of it again, as the schedule does."""
     segments = read_segments(settings.segments or DEFAULT_SEGMENTS)
-    check_folder(settings.reports)
     store = S3ObjectStore(S3Config.from_settings(settings))
     with (
         ProgressDisplay(console, "tasks") as progress,
@@ -90,7 +98,8 @@ def update(
         store.ensure_bucket()
         context = Context.open(settings, segments, store, spark)
         report = schedule(context)
-    written = _write(report, settings)
+    failure = failure_of(report)
+    written, unwritten = write_report(report, settings.reports, record, failure)
     logger.debug("run finished", extra={"event": "run_finished", "report": str(written)})
     did_work = report.batches or report.profiles_updated or report.profiles_indexed
     if not (did_work or report.failed_buckets):
@@ -101,7 +110,8 @@ def update(
         print_run(report, console)
         if not brief:
             console.print(summary(report))
-        console.print(f"Report: {written}", markup=False)
+        if written:
+            console.print(f"Report: {written}", markup=False)
     print_gaps(report.gaps, console)
     if report.outdated_segments:
         console.print(
@@ -109,16 +119,20 @@ def update(
             f"of the rules than {segments.version}; `make rebuild` gives all of them the new one",
             style="yellow",
         )
-    return check_report(report)
+    return exit_code(report, failure, unwritten)
 
 
-def stream(settings: Settings, console: Console, jvm: DriverJvm) -> int:
+def stream(settings: Settings, console: Console, jvm: DriverJvm, record: RunRecord) -> int:
     """Follow the topic until Ctrl-C."""
     segments = read_segments(settings.segments or DEFAULT_SEGMENTS)
-    check_folder(settings.reports)
     stop = threading.Event()
     following = threading.Event()
     display = _StreamDisplay(console)
+
+    def on_batch(batch: MicroBatch) -> None:
+        metrics.observe(batch.to_json())
+        display.show(batch)
+
     # From the start on Ctrl-C ends the stream in order: the backlog may take long.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, partial(_stop_stream, stop))
@@ -132,6 +146,7 @@ def stream(settings: Settings, console: Console, jvm: DriverJvm) -> int:
         )
 
     with ExitStack() as stack:
+        metrics = stack.enter_context(StreamMetrics(settings.reports, settings.metrics_port))
         show = stack.enter_context(ProgressDisplay(console, "tasks"))
         progress = _quiet_after(following, stop, show)
         store = S3ObjectStore(S3Config.from_settings(settings))
@@ -145,9 +160,10 @@ def stream(settings: Settings, console: Console, jvm: DriverJvm) -> int:
             holds_lease=holds_lease,
             stop=stop,
             on_ready=on_ready,
-            on_batch=display.show,
+            on_batch=on_batch,
         )
-    _write(report, settings)
+    failure = failure_of(report)
+    _, unwritten = write_report(report, settings.reports, record, failure)
     console.print(
         f"Ended. {report.events_landed:,} events in {report.batches:,} micro-batches; "
         f"{report.customers:,} profiles are up to date. Reports: "
@@ -155,7 +171,7 @@ def stream(settings: Settings, console: Console, jvm: DriverJvm) -> int:
         markup=False,
     )
     print_gaps(report.gaps, console)
-    return check_report(report)
+    return exit_code(report, failure, unwritten)
 
 
 class _StreamDisplay:
@@ -165,20 +181,10 @@ class _StreamDisplay:
         self._console = console
         self._batches = self._events = 0
         self._last = time.monotonic()
-        self._outage = Outage(logger, "index_behind")
 
     def show(self, batch: MicroBatch) -> None:
         self._batches += 1
         self._events += batch.events
-        if batch.error:
-            cause = batch.error.splitlines()[0]
-            self._outage.fails(
-                "index behind: %s The lake goes on, and the index catches up",
-                cause if cause.endswith(".") else f"{cause}.",
-                batch=batch.batch,
-            )
-        else:
-            self._outage.works("the index takes profiles again", batch=batch.batch)
         if self._console.is_terminal:
             self._console.print(micro_batch_line(batch), markup=False)
         elif time.monotonic() - self._last > LOG_EVERY_S:
@@ -205,37 +211,3 @@ def _stop_stream(stop: threading.Event, *_: object) -> None:
         "ending after this micro-batch, with all profiles written; Ctrl-C again ends it at once",
         extra={"event": "stream_stopping"},
     )
-
-
-def _write(report: RunReport, settings: Settings) -> Path:
-    """Leave the report, and the open gaps for `make status`; return the report's path."""
-    note = settings.reports / "gaps.txt"
-    if lines := gap_lines(report.gaps):
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text("\n".join(lines) + "\n")
-    else:
-        note.unlink(missing_ok=True)
-    return report.write(settings.reports)
-
-
-def check_report(report: RunReport) -> int:
-    """Return the exit code of a run that did all of its work.
-
-    Raises:
-        PipelineError: profiles could not be built, or the index is behind the lake.
-    """
-    if report.failed_buckets:
-        reasons = "\n".join(
-            f"  bucket {bucket}: {reason}" for bucket, reason in report.failed_buckets.items()
-        )
-        number = len(report.failed_buckets)
-        buckets = "1 bucket" if number == 1 else f"{number} buckets"
-        raise PipelineError(
-            f"The newest profiles of {buckets} could not be built:\n"
-            f"{reasons}\n"
-            "Their profiles are as before, and all other buckets are up to date.\n"
-            "`make process` tries them again."
-        )
-    if report.index_error:
-        raise PipelineError(report.index_error)
-    return 0

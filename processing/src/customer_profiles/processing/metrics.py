@@ -23,7 +23,7 @@ from customer_profiles.common.console import printable
 from customer_profiles.common.errors import PipelineError, first_line
 from customer_profiles.common.outage import Outage
 from customer_profiles.contracts import DEAD_LETTERS, InvalidMessages, decode_dead_letter
-from customer_profiles.kafka.admin import watermarks
+from customer_profiles.kafka.admin import topic_state
 from customer_profiles.kafka.config import KafkaConfig
 from customer_profiles.kafka.reader import OffsetRange, read_range
 from customer_profiles.lake.diagnosis import UNREADABLE
@@ -80,9 +80,7 @@ class DashboardMetrics:
     def update(self, buckets: Iterable[int], changed: Iterable[int]) -> bool:
         """Bring event counts and rejected rows up to date; return whether that worked.
 
-        Args:
-            buckets: all buckets of the lake.
-            changed: the buckets that were written since the last call.
+        `buckets` are all buckets of the lake, `changed` those written since the last call.
         """
         with self._log_failures("update"):
             self._wait_until_ready()
@@ -94,9 +92,7 @@ class DashboardMetrics:
     def record_run(self, kind: str, numbers: Mapping[str, Any]) -> None:
         """Write one document about a run (`kind` process or rebuild) or a micro-batch (stream).
 
-        Args:
-            kind: process, rebuild or stream.
-            numbers: the fields of `pipeline_runs`; other names and None are left out.
+        Fields that `pipeline_runs` does not have, and those that are None, are left out.
         """
         with self._log_failures("record_run"):
             self._wait_until_ready()
@@ -141,7 +137,11 @@ class DashboardMetrics:
         state = self._rejected_counts()
         offsets, counts = dict(state.next_offsets), Counter(state.counts)
         invalid = InvalidMessages(DEAD_LETTERS.name)
-        for partition, (first, end) in watermarks(self._kafka, DEAD_LETTERS).items():
+        topic = topic_state(self._kafka, DEAD_LETTERS)
+        if None not in (state.topic_id, topic.topic_id) and state.topic_id != topic.topic_id:
+            # It was made anew. Its letters are new ones; what was counted before stays counted.
+            offsets = {}
+        for partition, (first, end) in topic.watermarks.items():
             start = max(first, offsets.get(str(partition), 0))
             if start < end:
                 counts.update(self._count_dead_letters(OffsetRange(partition, start, end), invalid))
@@ -154,10 +154,10 @@ class DashboardMetrics:
                 for key, count in changed.items()
             ],
         )
-        if changed or offsets != state.next_offsets:
+        if changed or offsets != state.next_offsets or topic.topic_id != state.topic_id:
             # Written after the documents: a run that stops in between counts the same rows again,
             # into the same documents.
-            RejectedCounts(offsets, dict(counts)).save(self._store)
+            RejectedCounts(offsets, dict(counts), topic.topic_id).save(self._store)
         if invalid.count:
             logger.warning("%s", printable(str(invalid)), extra={"event": "invalid_messages"})
 

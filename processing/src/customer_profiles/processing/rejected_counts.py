@@ -22,6 +22,8 @@ class RejectedCounts:
     """By partition as text, the first offset that is not counted yet."""
     counts: Mapping[RowKey, int] = field(default_factory=dict)
     """The number of rows by day, source and reason."""
+    topic_id: str | None = None
+    """Kafka's id of the topic that the offsets belong to; None if nobody noted it."""
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
@@ -37,7 +39,8 @@ class RejectedCounts:
             (str(day), str(source), str(reason)): _whole(rows)
             for day, source, reason, rows in content["counts"]
         }
-        return cls(offsets, counts)
+        topic_id = content.get("topic_id")
+        return cls(offsets, counts, None if topic_id is None else str(topic_id))
 
     @classmethod
     def load(cls, store: ObjectStore) -> Self:
@@ -51,7 +54,10 @@ class RejectedCounts:
     def save(self, store: ObjectStore) -> None:
         """Write the record to the lake."""
         rows = [[*key, count] for key, count in sorted(self.counts.items())]
-        store.put_json(REJECTED_ROWS, {"next_offsets": dict(self.next_offsets), "counts": rows})
+        content = {"next_offsets": dict(self.next_offsets), "counts": rows}
+        store.put_json(
+            REJECTED_ROWS, content | ({"topic_id": self.topic_id} if self.topic_id else {})
+        )
 
 
 def _whole(value: object) -> int:

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
-
-from customer_profiles.common.reports import write_json
 
 _KEYS = {
     "invalid_messages": "misfits",
@@ -29,6 +26,9 @@ class RunReport:
     profiles_indexed: int = 0
     index_error: str | None = None
     """Why the index is behind the lake; the next run catches up."""
+    degraded: list[str] = field(default_factory=list)
+    """What is behind although the work is done: `index_behind`, `dashboards_behind` or
+    `rebuild_unfinished`."""
     failed_buckets: dict[str, str] = field(default_factory=dict)
     """Buckets whose newest profiles could not be built, and why; the next run tries them again."""
     files_compacted: int = 0
@@ -92,9 +92,9 @@ class RunReport:
             name: round(count / self.customers, 4) for name, count in self.segments.items()
         }
 
-    def write(self, folder: Path) -> Path:
-        """Leave the report as `process-latest.json`; return its path."""
-        return write_json(folder / "process-latest.json", _content(self))
+    def to_json(self) -> dict[str, Any]:
+        """Return what `process-latest.json` has beside the fields of every report."""
+        return _content(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,13 @@ class Settings(
         description="Least seconds from one micro-batch of a stream to the next.",
     )
 
+    metrics_port: Port | None = Field(
+        None,
+        validation_alias="METRICS_PORT",
+        description="Port on loopback at which a stream serves its metrics. Unset: it only writes "
+        "them into `REPORTS/metrics/stream.prom`.",
+    )
+
     @property
     def cores(self) -> int:
         """Cores of all workers: how many tasks run at once."""

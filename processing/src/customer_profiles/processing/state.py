@@ -21,6 +21,7 @@ from customer_profiles.processing.tasks.profile import BucketResult
 from customer_profiles.profiles.segments import Segments
 from customer_profiles.profiles.totals import check_totals
 from customer_profiles.search.profile_index import IndexRef, ProfileIndex
+from customer_profiles.telemetry.traces import add_stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,8 @@ class RunState:
     """Buckets whose profiles or event counts were lost or damaged; they are computed again."""
     mended: tuple[str, ...] = ()
     """What was lost or damaged in the lake, and was made anew."""
+    rebuild_unfinished: bool = False
+    """An earlier rebuild did not reach its end."""
     gaps: tuple[Gap, ...] = ()
     """What was removed from the topic before it reached the lake, and is still missing."""
 
@@ -157,6 +160,8 @@ class Stopwatch:
         """Count the time since the last lap for a stage."""
         stage = _REPORT_KEYS.get(stage, stage)
         now = time.perf_counter()
+        ended = time.time_ns()
+        add_stage(stage, ended - int((now - self._last) * 1e9), ended)
         self.seconds[stage] = round(self.seconds.get(stage, 0.0) + now - self._last, 3)
         self._last = now
 

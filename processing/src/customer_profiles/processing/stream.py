@@ -12,17 +12,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
-from customer_profiles.kafka.admin import TopicState, watermarks
+from customer_profiles.common.outages import Outages
+from customer_profiles.kafka.admin import TopicState
 from customer_profiles.kafka.errors import BrokerUnavailableError
 from customer_profiles.lake.batch_log import LandedBatch
 from customer_profiles.lake.expectation import expected_events
 from customer_profiles.processing.batch import Landed, land_all, land_next, update_profiles
-from customer_profiles.processing.patience import Patience, Retry, check_lease, try_once
+from customer_profiles.processing.patience import WAITS, Patience, Retry, check_lease, try_once
 from customer_profiles.processing.report import MicroBatch, RunReport
 from customer_profiles.processing.stages.build_profiles import save_manifest
 from customer_profiles.processing.stages.count_events import count_events
@@ -42,12 +42,15 @@ from customer_profiles.processing.stream_state import (
     checkpoint,
     first_error,
     flush_some,
+    lag_seconds,
     look_for_index,
+    unread_messages,
     update_buckets,
     write_batches,
 )
 from customer_profiles.processing.tasks.profile import ProfileTask
 
+GOES_ON_INDEXING = "the index takes profiles again"
 MAX_NEWEST_EVENTS = 100_000
 """Above this many events in a batch, `update_bucket` is faster than indexing the batch first."""
 
@@ -60,26 +63,24 @@ def follow(
     on_ready: Callable[[], None],
     on_batch: Callable[[MicroBatch], None],
 ) -> RunReport:
-    """Follow the topic until `stop` is set.
+    """Follow the topic until `stop` is set; return what was done in all.
 
     Args:
         context: the clients of the run.
         holds_lease: tells whether this stream still is the only one.
-        stop: ends the stream after the current micro-batch, also one of the backlog. What has
-            landed by then becomes profiles.
+        stop: ends the stream after the current micro-batch. What has landed becomes profiles.
         on_ready: called once the backlog is done and the stream follows.
         on_batch: called after every micro-batch.
 
-    Returns:
-        What was done in all, as `batch.process` returns it.
-
     Raises:
-        PipelineError: another stream took over, a server stays away, or a step fails.
-            Everything that was done stays, and the next run goes on from there.
+        PipelineError: another stream took over, a server is away at the beginning or at the end,
+            or a step fails. The next run goes on from there.
     """
-    retry = Patience(stop, holds_lease)
+    outages = Outages(context.settings.reports, "stream", f"{WAITS}.")
+    retry = Patience(stop, holds_lease, outages)
     run = load_state(context, holds_lease=True)
-    run = update_profiles(context, land_all(context, run, stop=stop))
+    run = land_all(context, run, stop=stop, retry=retry)
+    run = retry(partial(update_profiles, context, run))
     state = StreamState(run, lagging={}, saved_at=time.monotonic())
     if not stop.is_set():
         context.start_spark(run.live_index)
@@ -94,12 +95,23 @@ def follow(
                 # Kafka is away, and what has landed needs it no more.
                 break
             raise
+        _tell_of_index(outages, state)
         if batch is not None:
             on_batch(batch)
-        check_lease(holds_lease)
         elapsed = time.monotonic() - began
         stop.wait(max(0.0, context.settings.stream_interval_s - elapsed))
+    outages.close()
+    check_lease(holds_lease)
     return publish_report(context, finish(context, state).run)
+
+
+def _tell_of_index(outages: Outages, state: StreamState) -> None:
+    """Note whether the index takes profiles. The stream does not wait for it."""
+    if state.index_error is None:
+        outages.works("Elasticsearch", GOES_ON_INDEXING)
+    else:
+        problem = f"index behind: {state.index_error.splitlines()[0]}"
+        outages.fails("Elasticsearch", problem, "The lake goes on, and the index catches up")
 
 
 def step(
@@ -122,7 +134,11 @@ def step(
         state = replace(state, run=landed.state)
         state, newest = retry(partial(_index_batch, context, state, landed))
     visible_at, visible_s = datetime.now(UTC), time.perf_counter() - began
+    is_flushing = bool(state.lagging)
     state, flush_error = retry(partial(flush_some, context, state))
+    index_error = flush_error or (newest.error if newest else None)
+    if index_error or ((newest or is_flushing) and state.run.live_index):
+        state = replace(state, index_error=index_error)
     if time.monotonic() - state.saved_at > CHECKPOINT_INTERVAL_S:
         state = retry(partial(checkpoint, context, state))
     if newest is None:
@@ -138,10 +154,10 @@ def step(
         customers=newest.customers,
         seconds=round(seconds, 3),
         seconds_by_stage={name: round(value, 3) for name, value in stages.items()},
-        lag_events=_unread_messages(context, topic),
-        lag_seconds=_lag_seconds(newest.landed, visible_at),
+        lag_events=unread_messages(context, topic),
+        lag_seconds=lag_seconds(newest.landed, visible_at),
         lagging_buckets=len(state.lagging),
-        error=flush_error or newest.error,
+        error=index_error,
     )
     publish_run(context, state.run, "stream", batch.to_json())
     return replace(state, batches=(*state.batches[-REPORTED_BATCHES + 1 :], batch)), batch
@@ -209,24 +225,3 @@ def _index_batch(context: Context, state: StreamState, new: Landed) -> tuple[Str
         # The index may have been deleted. The next batch looks again which one is live.
         state = replace(state, run=replace(state.run, live_index=None))
     return state, replace(newest, customers=customers, error=error)
-
-
-def _lag_seconds(landed: LandedBatch, visible_at: datetime) -> float | None:
-    """Return the time from a batch's first message to its customers being visible."""
-    if not landed.oldest_ms:
-        return None
-    return round(visible_at.timestamp() - landed.oldest_ms / 1000, 3)
-
-
-def _unread_messages(context: Context, topic: TopicState) -> int:
-    """Return how many offsets of the topic are in no batch yet.
-
-    Args:
-        context: the clients of the run.
-        topic: what counts if Kafka does not answer now.
-    """
-    offsets = topic.watermarks
-    with suppress(BrokerUnavailableError):
-        offsets = watermarks(context.tasks.kafka)
-    planned = context.batch_log.next_offsets()
-    return sum(max(0, end - planned.get(partition, 0)) for partition, (_, end) in offsets.items())

@@ -9,6 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from customer_profiles.common.reports import write_json
+from customer_profiles.contracts import RAW_EVENTS
+from customer_profiles.kafka.admin import TopicState, watermarks
+from customer_profiles.kafka.errors import BrokerUnavailableError
+from customer_profiles.lake.batch_log import LandedBatch
 from customer_profiles.lake.expectation import expected_events
 from customer_profiles.processing.report import MicroBatch
 from customer_profiles.processing.stages.build_profiles import (
@@ -25,6 +29,10 @@ from customer_profiles.search.errors import IndexRefusedError, IndexUnavailableE
 
 FLUSH_INTERVAL_S = 60.0
 """How far the lake's profiles may be behind the index, approximately."""
+MAX_CLOCK_AHEAD_S = 300.0
+"""How far a producer's clock may be ahead."""
+MAX_LAG_S = int(RAW_EVENTS.config["retention.ms"]) / 1000
+"""No message stays in the topic for longer."""
 REPORTED_BATCHES = 1_000
 """Batches in `stream-latest.json`."""
 CHECKPOINT_INTERVAL_S = 30.0
@@ -47,6 +55,8 @@ class StreamState:
     """The buckets that were written since the manifest was saved."""
     batches: tuple[MicroBatch, ...] = ()
     """The last `REPORTED_BATCHES`."""
+    index_error: str | None = None
+    """Why the index took no profiles when it was last asked."""
     saved_at: float = 0.0
     """`time.monotonic` of the last checkpoint."""
 
@@ -152,3 +162,32 @@ def write_batches(context: Context, state: StreamState) -> None:
 def first_error(results: list[BucketResult]) -> str | None:
     """Return the first reason why the index refused profiles, if any."""
     return next((result.index_error for result in results if result.index_error), None)
+
+
+def lag_seconds(landed: LandedBatch, visible_at: datetime) -> float | None:
+    """Return the time from a batch's first message to its customers being visible.
+
+    The producer's clock wrote the message's time, so it may be anything. A time from a little ahead
+    is a clock that differs and counts as now. One further ahead, or from before the topic keeps
+    messages, says nothing.
+    """
+    if not landed.oldest_ms:
+        return None
+    seconds = visible_at.timestamp() - landed.oldest_ms / 1000
+    if not -MAX_CLOCK_AHEAD_S <= seconds <= MAX_LAG_S:
+        return None
+    return round(max(0.0, seconds), 3)
+
+
+def unread_messages(context: Context, topic: TopicState) -> int:
+    """Return how many offsets of the topic are in no batch yet.
+
+    Args:
+        context: the clients of the run.
+        topic: what counts if Kafka does not answer now.
+    """
+    offsets = topic.watermarks
+    with suppress(BrokerUnavailableError):
+        offsets = watermarks(context.tasks.kafka)
+    planned = context.batch_log.next_offsets()
+    return sum(max(0, end - planned.get(partition, 0)) for partition, (_, end) in offsets.items())

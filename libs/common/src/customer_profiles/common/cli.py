@@ -16,13 +16,14 @@ def run_command(main: Callable[[], int], *, interrupted: str) -> int:
         interrupted: What to say after Ctrl-C. It names what is done and how to continue.
 
     Returns:
-        The exit code: that of `main`, 1 after a `PipelineError`, 130 after Ctrl-C.
+        The exit code: that of `main`, that of the `PipelineError` (1, or 3 if the work is done and
+        something is behind), 130 after Ctrl-C.
     """
     try:
         return main()
     except PipelineError as error:
         print_error(str(error))
-        return 1
+        return error.exit_code
     except KeyboardInterrupt:
         print_interrupted(interrupted)
         return 130

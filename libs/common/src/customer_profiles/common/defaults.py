@@ -25,6 +25,10 @@ PORTS: Mapping[str, int] = MappingProxyType(
         "ELASTICSEARCH_TRANSPORT_PORT": 9300,
         "KIBANA_PORT": 5601,
         "DASHBOARD_PORT": 8050,
+        "MONITORING_PORT": 9464,
+        "PROMETHEUS_PORT": 9090,
+        "ALERTMANAGER_PORT": 9094,
+        "GRAFANA_PORT": 3000,
     }
 )
 """The default port of every server, by the name of its setting."""
@@ -60,6 +64,20 @@ SPARK_EXECUTOR_MEMORY = "768m"
 SPARK_WORKER_WAIT_S = 60
 SEGMENTS = "libs/profiles/src/customer_profiles/profiles/segments.toml"
 """The segment rules, relative to the project. The library finds its own copy of this file."""
+
+# Monitoring
+ALERT_REPEAT_S = 14_400.0
+ALERT_GROUP_S = 300.0
+ALERT_INTERVAL_S = 60.0
+MAX_LAG_S = 86_400.0
+MAX_STREAM_LAG_S = 120.0
+MIN_FREE_GB = 1.0
+SCRAPE_INTERVAL = "15s"
+ALERTMANAGER_CONFIG = "deploy/monitoring/alertmanager.yml"
+
+# Experiments
+EXPERIMENTS = "experiments"
+"""The folder with the files of experiments, relative to the project."""
 
 # In containers
 CONTAINER_SPARK_WORKER_MEMORY = "1g"

@@ -66,6 +66,9 @@ def configure_logging(
     logging.captureWarnings(as_json)
     for name in OWN_LOGGERS:
         logging.getLogger(name).setLevel(level)
+    # Elasticsearch's client logs each attempt with a traceback. Our own message says it once.
+    for name in ("elastic_transport.transport", "elastic_transport.node_pool"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     return console
 
 

@@ -11,6 +11,9 @@
 * `redriven`: which dead letters were sent again
 * `topics`: topics with partitions and retention
 * `buckets`: which bucket a customer belongs to
+* `assignment`: which variant of an experiment a customer gets
+* `experiment`: an experiment as it is registered, and who can take part
+* `exposure`: the message that a customer has met a variant
 * `reference`: each reason with a trigger, an example and a remedy
 """
 
@@ -44,6 +47,8 @@ from customer_profiles.contracts.rules import (
 )
 from customer_profiles.contracts.topics import (
     DEAD_LETTERS,
+    EXPOSURE_DEAD_LETTERS,
+    EXPOSURES,
     PROGRESS,
     RAW_EVENTS,
     REPLAYED,
@@ -56,6 +61,8 @@ __all__ = [
     "COLUMNS",
     "DEAD_LETTERS",
     "EVENT_TYPES",
+    "EXPOSURES",
+    "EXPOSURE_DEAD_LETTERS",
     "MESSAGE_FIELDS",
     "NO_DEAD_LETTER",
     "NO_TOPIC",

@@ -35,4 +35,15 @@ PROGRESS = Topic("ingest_progress", 1, {"cleanup.policy": "compact"})
 REPLAYED = Topic("raw_events_replayed", 1, {"cleanup.policy": "compact"})
 """Dead letters that were corrected and sent again. The key is the letter's `partition/offset`."""
 
-TOPICS = (RAW_EVENTS, DEAD_LETTERS, PROGRESS, REPLAYED)
+EXPOSURES = Topic("experiment_exposures", 3, {"retention.ms": str(30 * _DAY_MS)})
+"""Which customer has met which variant of an experiment. The key is `user_id`.
+
+Kafka keeps a month. `make exposures` copies new ones into the lake.
+"""
+
+EXPOSURE_DEAD_LETTERS = Topic(
+    "experiment_exposures_dead_letter", 1, {"retention.ms": str(30 * _DAY_MS)}
+)
+"""Messages of `experiment_exposures` that are no exposures."""
+
+TOPICS = (RAW_EVENTS, DEAD_LETTERS, PROGRESS, REPLAYED, EXPOSURES, EXPOSURE_DEAD_LETTERS)

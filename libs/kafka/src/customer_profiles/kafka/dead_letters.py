@@ -6,7 +6,7 @@ import time
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from customer_profiles.contracts import DEAD_LETTERS
+from customer_profiles.contracts import DEAD_LETTERS, Topic
 from customer_profiles.kafka.admin import watermarks
 from customer_profiles.kafka.config import KafkaConfig
 from customer_profiles.kafka.errors import DeliveryError
@@ -16,12 +16,15 @@ DELIVERY_S = 60.0
 """Longest time to publish dead letters, in seconds."""
 
 
-def publish_dead_letters(config: KafkaConfig, letters: list[tuple[str, str]]) -> None:
+def publish_dead_letters(
+    config: KafkaConfig, letters: list[tuple[str, str]], topic: Topic = DEAD_LETTERS
+) -> None:
     """Publish dead letters. Returns once the broker has stored all of them.
 
     Args:
         config: how to reach the brokers.
         letters: the id (`topic/partition/offset` of the message) and the JSON of each dead letter.
+        topic: where they go.
 
     Raises:
         DeliveryError: the broker did not store all of them.
@@ -37,7 +40,7 @@ def publish_dead_letters(config: KafkaConfig, letters: list[tuple[str, str]]) ->
     for key, value in letters:
         while True:
             try:
-                producer.produce(DEAD_LETTERS.name, value, key, on_delivery=on_delivery)
+                producer.produce(topic.name, value, key, on_delivery=on_delivery)
                 break
             except BufferError:
                 # The queue is full: wait until a delivered message leaves it.
@@ -49,20 +52,23 @@ def publish_dead_letters(config: KafkaConfig, letters: list[tuple[str, str]]) ->
         raise _not_published(failures[0] if failures else "no answer")
 
 
-def unpublished(config: KafkaConfig, letters: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def unpublished(
+    config: KafkaConfig, letters: list[tuple[str, str]], topic: Topic = DEAD_LETTERS
+) -> list[tuple[str, str]]:
     """Return the dead letters that an earlier attempt has not published yet.
 
     Args:
         config: how to reach the brokers.
         letters: as for `publish_dead_letters`.
+        topic: where they go.
 
     Raises:
         BrokerUnavailableError: the broker does not answer.
     """
     published: set[bytes | None] = set()
-    for partition, (start, end) in watermarks(config, DEAD_LETTERS).items():
+    for partition, (start, end) in watermarks(config, topic).items():
         if start < end:
-            for batch in read_range(config, OffsetRange(partition, start, end), DEAD_LETTERS):
+            for batch in read_range(config, OffsetRange(partition, start, end), topic):
                 published.update(batch.values)
     return [(key, value) for key, value in letters if value.encode() not in published]
 

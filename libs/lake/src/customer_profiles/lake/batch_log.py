@@ -1,10 +1,9 @@
 """The batch log: which offsets each micro-batch contains, and whether it is committed.
 
-A plan (`events/_batches/000012.json`) is written before a batch is read, and only if that name does
-not exist yet. So if two runs plan at once, only one continues. A batch that is planned but not
-committed is landed again, from the same offsets into the same objects. Once the profiles and the
-index contain a batch, a checkpoint (`through.json`) replaces its plan and commit, so that the log
-stays short.
+A plan (`events/_batches/000012.json`) is written before a batch is read, and only if that name is
+free. So if two runs plan at once, only one continues. A batch that is planned but not committed is
+landed again, from the same offsets into the same objects. Once profiles and index contain a batch,
+a checkpoint (`through.json`) replaces its plan and commit, so that the log stays short.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import Any
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.lake.batch_records import Batch, Checkpoint, LandedBatch, add_up
 from customer_profiles.lake.errors import WriteConflictError
+from customer_profiles.lake.first_writes import FirstWrites
 from customer_profiles.lake.layout import (
     BATCHES_PREFIX,
     CHECKPOINT,
@@ -42,6 +42,7 @@ class BatchLog:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
+        self._first_writes = FirstWrites(store)
         # List before reading the checkpoint. A batch that is checkpointed in between is then in
         # both; in the other order it would be in neither.
         names = [name for name in store.list_sizes(BATCHES_PREFIX) if _BATCH.fullmatch(name)]
@@ -97,8 +98,7 @@ class BatchLog:
     def events_by_bucket(self, first_batch: int) -> dict[int, int]:
         """Return the stored events that each bucket got in committed batches from one on.
 
-        Args:
-            first_batch: the first batch to count. The checkpoint does not include it.
+        The checkpoint does not include the first of them.
         """
         counts: Counter[int] = Counter()
         for number in self._committed:
@@ -157,7 +157,8 @@ class BatchLog:
         number = max(self._planned, default=self._checkpoint.through_batch) + 1
         batch = Batch(number, buckets, ranges, topic_id, run)
         try:
-            self._store.put_json(plan_name(number), batch.to_json(), if_absent=True)
+            stored = self._first_writes.put(plan_name(number), batch.to_json())
+            batch = Batch.from_json(stored)
         except WriteConflictError as error:
             plan = self._store.get_json(plan_name(number)) or {}
             raise busy_error(number, plan.get("planned_by")) from error
@@ -183,7 +184,7 @@ class BatchLog:
         """
         content = {**landed.to_json(), "plan": batch.to_json()}
         try:
-            self._store.put_json(commit_name(batch.number), content, if_absent=True)
+            self._first_writes.put(commit_name(batch.number), content)
         except WriteConflictError as error:
             raise busy_error(batch.number, None) from error
         self._committed[batch.number] = landed
@@ -191,8 +192,7 @@ class BatchLog:
     def buckets_changed_since(self, number: int) -> set[int]:
         """Return the buckets that got events in batches after this one.
 
-        For a batch before the checkpoint, these are all buckets that the checkpoint knows, because
-        it does not tell its batches apart.
+        For a batch before the checkpoint, these are all buckets that the checkpoint knows.
         """
         before_checkpoint = number < self._checkpoint.through_batch
         changed = set(self._checkpoint.changed_buckets) if before_checkpoint else set()
@@ -215,10 +215,10 @@ class BatchLog:
             changed = self._checkpoint.changed_buckets.union(*landed)
             counts = add_up(self._checkpoint.events_by_bucket, landed)
             buckets = self.buckets() or 0
-            self._checkpoint = Checkpoint(
-                old[-1], buckets, next_offsets, changed, counts, last.topic_id
-            )
-            self._store.put_json(CHECKPOINT, self._checkpoint.to_json())
+            checkpoint = Checkpoint(old[-1], buckets, next_offsets, changed, counts, last.topic_id)
+            # Only a checkpoint that is stored counts: after a failure this is done again.
+            self._store.put_json(CHECKPOINT, checkpoint.to_json())
+            self._checkpoint = checkpoint
             for number in old:
                 self._obsolete += [plan_name(number), commit_name(number)]
                 del self._committed[number]

@@ -7,6 +7,10 @@
     events/bucket=07/batch=000001-000011.parquet the same of several micro-batches, compacted
     customer_profiles/bucket=07/profiles.parquet one bucket's profiles
     event_metrics/bucket=07/metrics.parquet      one bucket's event counts
+    quality/batches/000012.parquet               quality statistics of one micro-batch
+    quality/through.parquet                      the same of all micro-batches before those
+    quality/bucket=07/days.parquet               statistics of one bucket's customers by day
+    quality/open.json, quality/findings/…        what the checks found
     _state/…                                     how far profiles, index and dashboards are
 
 The names are part of the stored format, so an existing lake depends on them.
@@ -30,6 +34,15 @@ PROFILES_PREFIX = "customer_profiles/"
 """The profiles of all buckets."""
 EVENT_COUNTS_PREFIX = "event_metrics/"
 """The event counts of all buckets."""
+
+QUALITY_BATCHES_PREFIX = "quality/batches/"
+"""Data-quality statistics by micro-batch (`lake.quality`)."""
+QUALITY_THROUGH = "quality/through.parquet"
+"""The sum of the statistics of older micro-batches."""
+QUALITY_OPEN = "quality/open.json"
+"""The findings of the newest evaluation (`quality.findings.OpenFindings`)."""
+QUALITY_FINDINGS_PREFIX = "quality/findings/"
+"""All findings by event day."""
 
 STATE = "_state/profiles.json"
 """How far the profiles and the live index are, the segment rules, totals by bucket, the format."""
@@ -93,6 +106,19 @@ def profiles_name(bucket: int) -> str:
 def event_counts_name(bucket: int) -> str:
     """Return the name of a bucket's event counts."""
     return f"{EVENT_COUNTS_PREFIX}bucket={bucket:02d}/metrics.parquet"
+
+
+def quality_batch_name(batch: int) -> str:
+    """Return the name of a micro-batch's statistics.
+
+    It does not end as the name of a data file does, so that older versions do not take it for one.
+    """
+    return f"{QUALITY_BATCHES_PREFIX}{batch:06d}.parquet"
+
+
+def quality_days_name(bucket: int) -> str:
+    """Return the name of a bucket's statistics of customers."""
+    return f"quality/bucket={bucket:02d}/days.parquet"
 
 
 def bucket_of_object(name: str) -> int | None:

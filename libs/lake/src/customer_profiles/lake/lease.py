@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,8 +15,11 @@ from typing import Any
 
 from customer_profiles.common.clock import now_utc
 from customer_profiles.common.errors import PipelineError, first_line
-from customer_profiles.common.outage import Outage
-from customer_profiles.lake.errors import DamagedObjectError, WriteConflictError
+from customer_profiles.lake.errors import (
+    DamagedObjectError,
+    LakeUnavailableError,
+    WriteConflictError,
+)
 from customer_profiles.lake.layout import LEASE
 from customer_profiles.lake.object_store import ObjectStore, parse_record
 
@@ -24,6 +28,8 @@ logger = logging.getLogger(__name__)
 RENEW_S = 5.0
 EXPIRES_S = 30.0
 """After this time without a renewal the holder is gone: its machine stopped or lost the network."""
+MAX_CLOCK_AHEAD_S = 300.0
+"""How far a holder's clock may be ahead of this machine's, and its lease still counts."""
 
 
 def lease_holder(store: ObjectStore) -> str | None:
@@ -43,7 +49,9 @@ def hold_lease(
         connect: opens another connection to the lake, for the thread.
 
     Yields:
-        A function that returns whether this process still holds the lease.
+        A function that returns whether this process still holds the lease. It raises
+        LakeUnavailableError while nobody can tell, because the lake has not answered for
+        `EXPIRES_S`; the process must not write until then.
 
     Raises:
         PipelineError: another stream holds the lease.
@@ -61,8 +69,8 @@ def hold_lease(
         yield renewal.is_held
     finally:
         renewal.stop()
-        if renewal.is_held():
-            _release(store)
+        if not renewal.is_lost():
+            _release(store, str(lease["owner"]))
 
 
 def _acquire(store: ObjectStore, lease: dict[str, Any]) -> None:
@@ -80,9 +88,12 @@ def _acquire(store: ObjectStore, lease: dict[str, Any]) -> None:
         ) from error
 
 
-def _release(store: ObjectStore) -> None:
+def _release(store: ObjectStore, owner: str) -> None:
     try:
-        store.delete(LEASE)
+        # While the lake did not answer, the lease may have expired and be another stream's.
+        content, _ = _read(store)
+        if content is None or content["owner"] == owner:
+            store.delete(LEASE)
     except PipelineError as error:
         logger.warning(
             "the stream's lease could not be deleted; it expires after %g s: %s",
@@ -103,6 +114,7 @@ class _Renewal:
         self._lease = lease
         self._stopped = threading.Event()
         self._lost = threading.Event()
+        self._renewed = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="lease-renewal", daemon=True)
 
     def start(self) -> None:
@@ -112,8 +124,18 @@ class _Renewal:
         self._stopped.set()
         self._thread.join()
 
+    def is_lost(self) -> bool:
+        return self._lost.is_set()
+
     def is_held(self) -> bool:
-        return not self._lost.is_set()
+        if self._lost.is_set():
+            return False
+        if time.monotonic() - self._renewed > EXPIRES_S:
+            raise LakeUnavailableError(
+                f"The stream's lease was not renewed for {EXPIRES_S:g} s, because MinIO does not "
+                "answer.\nRun `make up` to start the stack, or `make status`."
+            )
+        return True
 
     def _run(self) -> None:
         try:
@@ -125,23 +147,19 @@ class _Renewal:
 
     def _renew_until_stopped(self) -> None:
         store = self._connect()
-        renewed = now_utc()
-        outage = Outage(logger, "lease_not_renewed")
         while not self._stopped.wait(RENEW_S):
+            began = time.monotonic()
             try:
                 self._renew(store)
             except WriteConflictError as error:
                 self._lose(f"another stream has taken it over. {first_line(error)}")
                 return
             except PipelineError as error:
-                # The lake does not answer. Until it does, no other stream can take the lease.
-                outage.fails("the stream's lease was not renewed: %s", first_line(error))
-                if (now_utc() - renewed).total_seconds() > EXPIRES_S:
-                    self._lose("the lease was not renewed in time")
-                    return
+                # Until the lake answers, no other stream can take the lease either. The stream
+                # itself notices and says that the lake is away.
+                logger.debug("the stream's lease was not renewed: %s", first_line(error))
             else:
-                renewed = now_utc()
-                outage.works("the stream's lease is renewed again")
+                self._renewed = began
 
     def _renew(self, store: ObjectStore) -> None:
         content, etag = _read(store)
@@ -196,9 +214,9 @@ def _check(lease: dict[str, Any]) -> dict[str, Any]:
 
 def _is_active(lease: dict[str, Any]) -> bool:
     age = (now_utc() - datetime.fromisoformat(lease["seen"])).total_seconds()
-    # A holder whose clock is ahead renews it all the same. One that lies further in the future than
-    # a lease lasts was written by a clock that was wrong, and would keep others away until then.
-    if abs(age) > EXPIRES_S:
+    # The holder's clock may be ahead. A time that lies far in the future was written by a clock
+    # that was wrong, and would keep others away until then.
+    if age > EXPIRES_S or age < -MAX_CLOCK_AHEAD_S:
         return False
     if lease["host"] != socket.gethostname():
         return True

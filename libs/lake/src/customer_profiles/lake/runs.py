@@ -27,6 +27,13 @@ def this_run() -> dict[str, Any]:
     }
 
 
+def is_this_run(run: Mapping[str, Any] | None) -> bool:
+    """Tell whether a note names this process."""
+    if not run:
+        return False
+    return all(run.get(name) == value for name, value in this_run().items() if name != "since")
+
+
 def is_other_running(run: Mapping[str, Any] | None) -> bool:
     """Tell whether a note names another process that certainly runs.
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from customer_profiles.search.alert_index import ALERTS
 from customer_profiles.search.client import translate_errors
+from customer_profiles.search.experiments import RESULTS
 from customer_profiles.search.mapping import ALIAS, INDEX_PATTERN
 from customer_profiles.search.metrics_indices import METRICS_INDICES
 from customer_profiles.search.profile_index import ProfileIndex
+from customer_profiles.search.quality_indices import QUALITY_FINDINGS, QUALITY_METRICS
 
 JOBS = "profiles-jobs"
 """The account, and its role, of jobs: everything in the indices of this project, nothing else."""
@@ -16,7 +19,10 @@ READER = "profiles-reader"
 """The account, and its role, of people who look at profiles and dashboards and change nothing."""
 KIBANA_SYSTEM = "kibana_system"
 """Kibana's own account. Elasticsearch creates it."""
-_INDICES = [ALIAS, INDEX_PATTERN, *METRICS_INDICES]
+_INDICES = [
+    *(ALIAS, INDEX_PATTERN, *METRICS_INDICES),
+    *(ALERTS, QUALITY_METRICS, QUALITY_FINDINGS, RESULTS),
+]
 _ROLES: Mapping[str, Mapping[str, Any]] = {
     JOBS: {
         # `ensure` puts the index template.

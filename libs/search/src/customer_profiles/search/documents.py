@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, cast
 import polars as pl
 
 from customer_profiles.contracts.limits import EXACT_FLOATS, MAX_DOCUMENT_ID_BYTES
-from customer_profiles.profiles.schema import PROFILE_SCHEMA
+from customer_profiles.profiles.event_counts import NONE
+from customer_profiles.profiles.schema import PROFILE_SCHEMA, category_root_expr
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -46,13 +47,18 @@ def documents(profiles: pl.DataFrame) -> pl.DataFrame:
         profiles: `PROFILE_SCHEMA`.
 
     Returns:
-        `user_id` String and `document` String: the fields of the profile in order, money as
-        numbers, times as ISO 8601 in UTC.
+        `user_id` String and `document` String: the fields of the profile in order and
+        `mapping.FILTER_FIELDS`, money as numbers, times as ISO 8601 in UTC.
     """
     return profiles.with_columns(
         *(iso_8601(profiles[name]) for name in _TIMES),
         *(to_double(profiles[name]) for name in _MONEY),
-    ).select("user_id", pl.struct(PROFILE_SCHEMA.keys()).struct.json_encode().alias("document"))
+        category_root_expr("favorite_category").fill_null(NONE).alias("category"),
+        pl.col("favorite_brand").fill_null(NONE).alias("brand"),
+    ).select(
+        "user_id",
+        pl.struct(*PROFILE_SCHEMA, "category", "brand").struct.json_encode().alias("document"),
+    )
 
 
 def document_id(key: str) -> str:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+DOCUMENT_FORMAT = 2
+"""The format of documents of profiles. Format 2 has `category` and `brand`.
+
+Progress is kept by format, so the next run indexes every profile again after a change."""
+
 
 @dataclass(frozen=True, slots=True)
 class IndexRef:
@@ -14,8 +19,8 @@ class IndexRef:
 
     @property
     def key(self) -> str:
-        """Name and UUID, which no other index ever has."""
-        return f"{self.name}.{self.uuid}"
+        """Name and UUID, which no other index ever has, and the format of its documents."""
+        return f"{self.name}.{self.uuid}.{DOCUMENT_FORMAT}"
 
     @property
     def number(self) -> int:

@@ -12,6 +12,9 @@ from customer_profiles.profiles.schema import PROFILE_SCHEMA
 
 ALIAS = "customer_profiles"
 """The alias of the index that readers see, the live index."""
+EXPERIMENTS = "experiments"
+"""The field with the published variants of a customer, by experiment. It is no part of the profile:
+`make assign … PUBLISH=1` adds it, and its mapping, to the live index."""
 INDEX_PATTERN = f"{ALIAS}-*"
 """Matches all profile indices: `customer_profiles-000001` and so on."""
 REFRESH = "10s"
@@ -71,6 +74,12 @@ def keyword_updates(properties: Mapping[str, Mapping[str, Any]]) -> dict[str, An
     }
 
 
+FILTER_FIELDS: dict[str, dict[str, Any]] = {"category": KEYWORD, "brand": KEYWORD}
+"""The fields of documents that profiles in the lake do not have.
+
+`category` is the top level of `favorite_category`, and `brand` is `favorite_brand`. Both are
+`event_counts.NONE` for a customer who has none, as in `event_metrics`. So one filter fits both
+indices."""
 TEMPLATE: dict[str, Any] = {
     "index_patterns": [INDEX_PATTERN],
     "template": {
@@ -78,8 +87,24 @@ TEMPLATE: dict[str, Any] = {
         "mappings": {
             # Refuse a field that is not described here, instead of guessing its type.
             "dynamic": "strict",
-            "properties": {name: _field(name, dtype) for name, dtype in PROFILE_SCHEMA.items()},
+            "properties": {
+                **{name: _field(name, dtype) for name, dtype in PROFILE_SCHEMA.items()},
+                **FILTER_FIELDS,
+            },
         },
     },
 }
 """The index template of all profile indices."""
+
+
+def profile_updates(properties: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what an existing profile index lacks of the fields of this version.
+
+    Args:
+        properties: the fields in the mapping of the index.
+
+    Returns:
+        The fields, for a request that updates the mapping.
+    """
+    missing = {name: field for name, field in FILTER_FIELDS.items() if name not in properties}
+    return {**keyword_updates(properties), **missing}

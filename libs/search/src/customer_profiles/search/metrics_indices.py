@@ -70,12 +70,17 @@ class MetricsIndices:
                 if self.client.indices.exists(index=name):
                     self._update_mapping(name)
                 else:
-                    # 400: another run has created the index in the meantime.
-                    self.client.options(ignore_status=400).indices.create(
-                        index=name,
-                        settings={"number_of_shards": 1, "number_of_replicas": 0},
-                        mappings={"dynamic": "strict", "properties": properties},
-                    )
+                    self.create(name, properties)
+
+    def create(self, name: str, properties: Mapping[str, Any]) -> None:
+        """Create an index with these fields. It is no error if it is there already."""
+        with translate_errors(self.config.url):
+            # 400: another run has created the index in the meantime.
+            self.client.options(ignore_status=400).indices.create(
+                index=name,
+                settings={"number_of_shards": 1, "number_of_replicas": 0},
+                mappings={"dynamic": "strict", "properties": dict(properties)},
+            )
 
     def _update_mapping(self, name: str) -> None:
         mapping = self.client.indices.get_mapping(index=name).body[name]["mappings"]

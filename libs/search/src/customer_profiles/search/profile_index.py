@@ -21,7 +21,7 @@ from customer_profiles.search.mapping import (
     REFRESH,
     TEMPLATE,
     THROUGH_BATCH,
-    keyword_updates,
+    profile_updates,
 )
 
 __all__ = ["IndexRef", "ProfileIndex"]
@@ -210,12 +210,12 @@ class ProfileIndex:
         self.client.indices.update_aliases(actions=actions)
 
     def _update_mappings(self) -> None:
-        """Let the indices of older versions accept texts of any length, too."""
+        """Let the indices of older versions accept texts of any length and the newer fields."""
         # 403, 429: a full disk has made the index read-only. A later run updates it.
         client = self.client.options(ignore_status=(403, 429))
         for name, content in self.client.indices.get_mapping(index=INDEX_PATTERN).body.items():
             self._meta[name] = content["mappings"].get("_meta", {})
-            if updates := keyword_updates(content["mappings"].get("properties", {})):
+            if updates := profile_updates(content["mappings"].get("properties", {})):
                 client.indices.put_mapping(index=name, properties=updates)
 
     def _live(self) -> IndexRef | None:

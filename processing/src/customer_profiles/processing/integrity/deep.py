@@ -42,6 +42,7 @@ from customer_profiles.processing.integrity.topic import (
 )
 from customer_profiles.processing.integrity.verify import pending
 from customer_profiles.search.errors import IndexUnavailableError
+from customer_profiles.search.mapping import EXPERIMENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +221,9 @@ def _read_index(
         total = sum(part["customers"] for part in diagnosis.survey.state.totals.values())
     try:
         for number, (user_id, version, content) in enumerate(servers.contents.scan(live.name)):
-            spill.add(bucket_of(user_id, servers.buckets), user_id, version, content)
+            # Published variants follow from experiments, not from events.
+            profile = {name: value for name, value in content.items() if name != EXPERIMENTS}
+            spill.add(bucket_of(user_id, servers.buckets), user_id, version, profile)
             if number % 1_000 == 0:
                 progress("index", number, max(total, number))
     except IndexUnavailableError as error:

@@ -16,6 +16,8 @@ from customer_profiles.processing.settings import Settings
 from customer_profiles.processing.spark.failures import no_worker_message, refused_message
 from customer_profiles.processing.spark.interrupts import was_interrupted
 from customer_profiles.processing.spark.master import missing_worker_cause, read_master
+from customer_profiles.processing.spark.task_times import note_tasks
+from customer_profiles.telemetry.traces import is_traced
 
 POLL_S = 0.5
 NOT_REGISTERED = "spark-application-"
@@ -50,7 +52,10 @@ class Cluster:
         watchdog.start()
         began = time.monotonic()
         try:
-            return list(rdd.collect())
+            results = list(rdd.collect())
+            if is_traced():
+                note_tasks(self.context, step)
+            return results
         except Py4JError as error:
             if was_interrupted(error):
                 raise KeyboardInterrupt from error

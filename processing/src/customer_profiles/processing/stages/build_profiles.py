@@ -15,6 +15,7 @@ from typing import cast
 from customer_profiles.lake.expectation import describe_stale, update_manifest
 from customer_profiles.lake.manifest import Manifest
 from customer_profiles.processing.stages.plan import ProfilePlan
+from customer_profiles.processing.stages.quality import checkpoint_statistics
 from customer_profiles.processing.state import Context, RunState
 from customer_profiles.processing.tasks.profile import (
     LOST,
@@ -137,3 +138,4 @@ def compact_log(context: Context, through_batch: int) -> None:
     """Checkpoint batches that profiles and index include, once there are many."""
     if len(context.batch_log) > MAX_LOGGED_BATCHES:
         context.batch_log.checkpoint(through_batch)
+        checkpoint_statistics(context.store, context.batch_log.checkpoint_record.through_batch)

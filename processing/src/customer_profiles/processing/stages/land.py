@@ -10,6 +10,7 @@ from customer_profiles.kafka.dead_letters import publish_dead_letters, unpublish
 from customer_profiles.kafka.reader import OffsetRange, split_ranges
 from customer_profiles.lake.batch_log import LandedBatch
 from customer_profiles.processing.stages.plan import PlannedBatch
+from customer_profiles.processing.stages.quality import save_statistics
 from customer_profiles.processing.state import Context, RunState
 from customer_profiles.processing.tasks.land import LandedBucket, Leftovers, read_part, write_events
 
@@ -60,12 +61,15 @@ def _land(context: Context, planned: PlannedBatch) -> LandedBatch:
     landed: list[LandedBucket] = []
     dead_letters: list[tuple[str, str]] = []
     oldest: list[int] = []
+    statistics: list[bytes] = []
     for result in context.spark.run(rdd, f"micro-batch {batch.number}", len(parts) + groups):
         if isinstance(result, LandedBucket):
             landed.append(result)
         else:
             dead_letters.extend(result.dead_letters)
             oldest.extend([result.oldest_ms] if result.oldest_ms else [])
+            statistics.extend([result.statistics] if result.statistics else [])
+    save_statistics(context.store, batch.number, statistics, min(oldest, default=None))
     if dead_letters:
         kafka = context.tasks.kafka
         # An earlier attempt may have published some of them.

@@ -88,7 +88,8 @@ def load_state(context: Context, *, rebuild: bool = False, holds_lease: bool = F
     _check_segments(profiles, context.segments)
     index = None if rebuild else _index_batch(context, state)
     checked = check(context.store, context.batch_log, profiles, looking.result(), damage, index)
-    if not rebuild and REBUILDING in checked.objects:
+    is_unfinished = not rebuild and REBUILDING in checked.objects
+    if is_unfinished:
         logger.warning(
             "A rebuild did not reach its end, so index and lake may differ: run `make rebuild`",
             extra={"event": "rebuild_incomplete"},
@@ -98,6 +99,7 @@ def load_state(context: Context, *, rebuild: bool = False, holds_lease: bool = F
         profiles=_convert(context, profiles),
         manifest=checked.manifest,
         restore=checked.restore,
+        rebuild_unfinished=is_unfinished,
         mended=tuple(str(finding) for finding in checked.findings),
     )
     context.stopwatch.lap("load_state")

@@ -18,6 +18,7 @@ def publish_report(context: Context, state: RunState) -> RunReport:
         profiles_updated=state.profiles_updated,
         profiles_indexed=state.profiles_indexed,
         index_error=state.index_error,
+        degraded=_degraded(state),
         failed_buckets=dict(state.profiles.failed),
         files_compacted=state.files_compacted,
         mended=list(state.mended),
@@ -30,6 +31,16 @@ def publish_report(context: Context, state: RunState) -> RunReport:
     # Seconds are rounded, so a run that does nothing may take none.
     report.events_per_second = round(report.events_landed / max(report.seconds, 0.001), 1)
     return report
+
+
+def _degraded(state: RunState) -> list[str]:
+    """Return what is behind, in the words of the report."""
+    behind = {
+        "index_behind": state.index_error is not None,
+        "dashboards_behind": state.live_index is not None and not state.profiles.counted,
+        "rebuild_unfinished": state.rebuild_unfinished,
+    }
+    return [name for name, is_behind in behind.items() if is_behind]
 
 
 def publish_run(context: Context, state: RunState, kind: str, numbers: Mapping[str, Any]) -> None:

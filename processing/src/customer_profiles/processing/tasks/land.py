@@ -18,6 +18,7 @@ from customer_profiles.lake.offsets import OffsetSpan
 from customer_profiles.lake.parquet import to_parquet
 from customer_profiles.processing.parse import InvalidMessage, parse, partition_by_bucket
 from customer_profiles.processing.tasks.config import TaskConfig
+from customer_profiles.quality.statistics import add_up, summarise_rows
 
 BLOCK_EVENTS = 150_000
 """Events that a reading task collects before it passes them on."""
@@ -54,6 +55,8 @@ class RangeSummary:
     """When the first message was produced, in milliseconds since 1970; None without messages."""
     dead_letters: list[tuple[str, str]]
     """Id (`topic/partition/offset`) and JSON of each invalid message."""
+    statistics: bytes = b""
+    """What the rows add up to (`quality.statistics`), as Parquet; empty without rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +86,20 @@ def read_events(
     oldest: int | None = None
     frames: list[pl.DataFrame] = []
     dead_letters: list[tuple[str, str]] = []
+    statistics: list[pl.DataFrame] = []
     for batch in read_range(config.kafka, offset_range):
         oldest = batch.first_timestamp_ms if oldest is None else oldest
         events, invalid = parse(batch.values, offset_range.partition, batch.offsets)
         frames.append(events)
         dead_letters.extend(_dead_letter(message) for message in invalid)
         if sum(frame.height for frame in frames) >= BLOCK_EVENTS:
+            statistics.append(summarise_rows(pl.concat(frames)))
             yield from _by_bucket(frames, config.buckets, groups)
             frames.clear()
+    if frames:
+        statistics.append(summarise_rows(pl.concat(frames)))
     yield from _by_bucket(frames, config.buckets, groups)
-    yield 0, RangeSummary(oldest, dead_letters)
+    yield 0, RangeSummary(oldest, dead_letters, _packed(statistics))
 
 
 def read_part(
@@ -109,6 +116,7 @@ def read_part(
         yield from read_events(config, groups, part)
         return
     store = config.connect_lake()
+    statistics: list[pl.DataFrame] = []
     for bucket in range(config.buckets):
         stored = store.get(data_file_name(bucket, part.batch))
         if stored is None:
@@ -120,7 +128,13 @@ def read_part(
             for partition, (start, end) in part.removed.items()
         )
         if (events := events.filter(kept)).height:
+            statistics.append(summarise_rows(events))
             yield bucket % groups, EventBlock(bucket, to_parquet(events))
+    yield 0, RangeSummary(None, [], _packed(statistics))
+
+
+def _packed(statistics: list[pl.DataFrame]) -> bytes:
+    return to_parquet(add_up(statistics)) if statistics else b""
 
 
 def _by_bucket(

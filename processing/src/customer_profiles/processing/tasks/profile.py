@@ -21,6 +21,7 @@ from customer_profiles.lake.profiles import (
     write_event_counts,
     write_profiles,
 )
+from customer_profiles.lake.quality import write_days
 from customer_profiles.processing.tasks.config import TaskConfig
 from customer_profiles.processing.tasks.index import index_bucket
 from customer_profiles.processing.tasks.profile_records import LOST, BucketResult, ProfileTask
@@ -28,6 +29,8 @@ from customer_profiles.profiles.aggregate import build_from_distinct, deduplicat
 from customer_profiles.profiles.event_counts import add_counts, count_events
 from customer_profiles.profiles.schema import PROFILE_SCHEMA
 from customer_profiles.profiles.totals import totals_of
+from customer_profiles.quality.customers import add_up as add_days
+from customer_profiles.quality.customers import summarise_customers, summarise_stored
 from customer_profiles.search.profile_index import ProfileIndex
 
 __all__ = ["LOST", "UNFORESEEN", "BucketResult", "ProfileTask", "check_events", "update_buckets"]
@@ -165,18 +168,18 @@ def _build(
 ) -> tuple[pl.DataFrame, BucketManifest]:
     """Compute the profiles of some customers, count the bucket's events and write both."""
     counts: list[pl.DataFrame] = []
+    days: list[pl.DataFrame] = []
     unchanged = current.profiles.join(user_ids.to_frame(), on="user_id", how="anti")
     profiles = pl.concat(
-        [unchanged, *_build_slices(partition.slices(files, user_ids), task, counts)]
+        [unchanged, *_build_slices(partition.slices(files, user_ids), task, counts, days)]
     )
     if unchanged.height:
         # Slices come in the order of customers. Sorting them alone would hold all of them twice.
         profiles = profiles.sort("user_id")
         for events in partition.slices(files, unchanged["user_id"]):
-            # A list would hold all slices in memory at once.
-            counts.append(  # noqa: PERF401
-                count_events(deduplicate_events(events), unchanged, task.generated_at)
-            )
+            distinct = deduplicate_events(events)
+            counts.append(count_events(distinct, unchanged, task.generated_at))
+            days += [summarise_stored(events), summarise_customers(distinct)]
     partition.release()
     through, written = new_files[-1].last_batch, task.generated_at.isoformat()
     # The counts come first, so that they are never older than the profiles, which tell a run
@@ -184,6 +187,7 @@ def _build(
     bucket = partition.bucket
     stored_counts = write_event_counts(store, bucket, add_counts(counts), through, written)
     counts.clear()
+    write_days(store, bucket, add_days(days), through)
     stored_profiles = write_profiles(store, bucket, profiles, through, current.etag, written)
     content = BucketManifest(
         task.through_batch, partition.records(files), stored_profiles, stored_counts
@@ -192,14 +196,18 @@ def _build(
 
 
 def _build_slices(
-    slices: Iterable[pl.DataFrame], task: ProfileTask, counts: list[pl.DataFrame]
+    slices: Iterable[pl.DataFrame],
+    task: ProfileTask,
+    counts: list[pl.DataFrame],
+    days: list[pl.DataFrame],
 ) -> Iterator[pl.DataFrame]:
-    """Yield the profiles of each slice; append the counts of its events to `counts`."""
+    """Yield the profiles of each slice; append the counts of its events, and its days."""
     for events in slices:
         # The ids are a third of the memory, and nothing below needs them.
         distinct = deduplicate_events(events).drop("event_id")
         profiles = build_from_distinct(distinct, task.segments, task.generated_at)
         counts.append(count_events(distinct, profiles, task.generated_at))
+        days += [summarise_stored(events), summarise_customers(distinct)]
         yield profiles
 
 
