@@ -16,6 +16,8 @@ CONDITION = re.compile(
 )
 SIGNS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 INTERVALS = {"d": "1d", "m": "1m"}
+OPERATIONS = {"average": "avg"}
+"""Elasticsearch's names of operations, where Kibana has another one."""
 Json = dict[str, Any]
 
 
@@ -84,7 +86,9 @@ def _metric(column: Json) -> Json | None:
     if operation in ("formula", "math"):
         return None
     inner: Json = (
-        {} if operation == "count" else {"number": {operation: {"field": column["sourceField"]}}}
+        {}
+        if operation == "count"
+        else {"number": {OPERATIONS.get(operation, operation): {"field": column["sourceField"]}}}
     )
     clauses = kql_to_clauses(column["filter"]["query"]) if "filter" in column else []
     return {"filter": {"bool": {"filter": clauses}}, **({"aggs": inner} if inner else {})}
@@ -102,6 +106,15 @@ def _buckets(column: Json, inner: Json) -> Json:
             for group in parameters["filters"]
         }
         return {"filters": {"filters": groups}}
+    if parameters["orderBy"]["type"] == "alphabetical":
+        order = {"_key": parameters["orderDirection"]}
+        return {
+            "terms": {
+                "field": column["sourceField"],
+                "size": parameters["size"],
+                "order": order,
+            }
+        }
     order = parameters["orderBy"]["columnId"]
     is_number = order in inner and "aggs" in inner[order]
     path = f"{order}>number" if is_number else (order if order in inner else "_count")

@@ -23,17 +23,30 @@ import polars as pl
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from customer_profiles.dashboards.hints import empty_hint
 from customer_profiles.dashboards.kibana import data_range
 from customer_profiles.dashboards.panels import read_panels
 from customer_profiles.dashboards.saved_objects import saved_objects
+from customer_profiles.experimentation.result_documents import to_documents
+from customer_profiles.processing.tasks.config import TaskConfig
+from customer_profiles.search.alert_index import ALERTS, AlertIndex
+from customer_profiles.search.experiments import RESULTS, ExperimentIndices
+from customer_profiles.search.metrics_indices import MetricsIndices
+from customer_profiles.search.quality_indices import QUALITY_METRICS, index_quality
 from scripts.make_sample import make_events
 from scripts.screenshots import browser_options
 from tests.integration.conftest import Stack, ingest, process, running, search
 from tests.integration.lens_translation import to_rows, to_search
 from tests.support import HEADER, ROOT, line, oracle
+from tests.unit.experimentation.test_reports import RESULT
 
 WAIT_S = 60
 PANELS = {panel.name: panel for panel in read_panels()}
+NOT_FILLED = [
+    name for name, panel in PANELS.items() if panel.index in (RESULTS, QUALITY_METRICS, ALERTS)
+]
+"""Panels whose indices do not exist until somebody runs an experiment, a check or the alerts."""
+EMPTY = ["lag", *NOT_FILLED]
 FILTERS = [
     {},
     {"segment": "Converting Customer"},
@@ -393,23 +406,16 @@ def test_every_panel_is_drawn(page: Page, site: str, rows: Path) -> None:
     for name, panel in PANELS.items():
         card = page.locator(f"#panel-{name}")
         expect(card.locator("h2")).to_have_text(panel.title)
-        if name == "lag":
+        if name in EMPTY:
             expect(card.locator(".empty")).to_be_visible()
+            expect(card.locator(".empty")).to_have_text(empty_hint(panel))
             continue
         if panel.chart == "metric":
             expect(card.locator(".value")).to_contain_text(re.compile(r"\d"))
             expect(card.locator(".change")).to_contain_text("the 30 before")
             expect(card.locator("svg.spark polyline")).to_have_count(1)
             continue
-        expect(card.locator(".empty")).to_be_hidden()
-        marks = card.locator(
-            "svg g.mark-rect path, svg g.mark-area path, svg g.mark-line path, svg g.mark-text text"
-        )
-        assert marks.count() > 0, name
-        box = card.locator("svg").bounding_box()
-        assert box
-        assert box["width"] > 200
-        assert box["height"] > 60
+        check_drawn(page, name)
     customers = oracle(rows).height
     assert f"{customers:,}" in texts(page, "total-customers")
     # A tooltip has its style although the page's policy allows no inline one.
@@ -417,6 +423,20 @@ def test_every_panel_is_drawn(page: Page, site: str, rows: Path) -> None:
     tooltip = page.locator("#vg-tooltip-element")
     expect(tooltip).to_be_visible()
     expect(tooltip).to_have_css("position", "fixed")
+
+
+def check_drawn(page: Page, name: str) -> None:
+    """Check that a chart has data in a picture of some size."""
+    card = page.locator(f"#panel-{name}")
+    expect(card.locator(".empty")).to_be_hidden()
+    marks = card.locator(
+        "svg g.mark-rect path, svg g.mark-area path, svg g.mark-line path, svg g.mark-text text"
+    )
+    assert marks.count() > 0, name
+    box = card.locator("svg").bounding_box()
+    assert box
+    assert box["width"] > 200
+    assert box["height"] > 60
 
 
 def test_a_script_in_the_page_does_not_run(browser: Browser, site: str) -> None:
@@ -592,7 +612,7 @@ def test_everything_is_drawn_whatever_the_data_hold(
     assert (days[0], days[-1]) == ("0001-01-01", "2999-12-31")
     open_page(page, site)
     charts = sum(panel.chart != "metric" for panel in PANELS.values())
-    assert page.locator("article .chart svg").count() == charts - 1
+    assert page.locator("article .chart svg").count() == charts - len(EMPTY)
 
     completed = stack.python("customer_profiles.dashboards", "report")
     assert completed.returncode == 0, completed.stdout + completed.stderr
@@ -600,6 +620,79 @@ def test_everything_is_drawn_whatever_the_data_hold(
     problems: list[str] = []
     report.on("pageerror", lambda error: problems.append(str(error)))
     report.goto((stack.reports / "dashboard.html").as_uri())
-    expect(report.locator(".chart svg")).to_have_count(len(PANELS))
+    expect(report.locator(".chart svg")).to_have_count(len(PANELS) - len(EMPTY))
+    expect(report.locator(".empty")).to_have_count(len(EMPTY))
     assert not problems
     report.close()
+
+
+CHECKS = [
+    ("volume", "2020-10-01", 90.0, 100.0, "ok"),
+    ("volume", "2020-10-02", 30.0, 120.0, "fail"),
+    ("null_share", "2020-10-02", 0.2, 0.1, "warn"),
+    ("null_share", "2020-10-03", 0.2, None, "warming_up"),
+]
+"""Check, day, value, expected value and state."""
+
+
+def fill_indices(stack: Stack) -> None:
+    """Write results, checks and an alert as their own programs do."""
+    config = TaskConfig.from_settings(stack.processing).search
+    ExperimentIndices(config).write_results(RESULT.experiment, to_documents(RESULT))
+    documents = [
+        (
+            f"{check}|{day}",
+            {"time": day, "check": check, "value": value, "expected": expected} | {"state": state},
+        )
+        for check, day, value, expected, state in CHECKS
+    ]
+    index_quality(MetricsIndices(config), QUALITY_METRICS, documents)
+    alerts = AlertIndex(config)
+    alerts.ensure()
+    since = "2026-01-02T03:04:05Z"
+    states = {"one": "firing", "two": "resolved"}
+    alerts.write(
+        {"fingerprint": name, "name": name, "severity": "warn", "since": since, "state": state}
+        for name, state in states.items()
+    )
+    for index in (RESULTS, QUALITY_METRICS, ALERTS):
+        search(stack, f"{index}/_refresh", method="POST")
+
+
+def test_experiments_checks_and_alerts_fill_their_panels(
+    page: Page, site: str, stack: Stack, rows: Path
+) -> None:
+    """The last test: it fills what the others find empty."""
+    fill_indices(stack)
+    shown = {name: data(site, name, {}) for name in NOT_FILLED}
+    assert [row["decision"] for row in shown["experiment-verdicts"]] == ["better"]
+    assert {row["role"] for row in shown["experiment-effects"]} == {
+        "primary",
+        "guardrail",
+        "segment",
+    }
+    assert [row["value"] for row in shown["experiment-looks"]] == [0.25, None]
+    assert points(shown["experiment-sample-ratio"], ("key",)) == {
+        ("free-shipping: control",): 500.0,
+        ("free-shipping: free-shipping",): 510.0,
+    }
+    assert [row["name"] for row in shown["open-alerts"]] == ["one"]
+    assert points(shown["checks-over-time"], ("series", "time")) == {
+        ("null_share", "2020-10-02"): 2.0,
+        ("volume", "2020-10-01"): 0.9,
+        ("volume", "2020-10-02"): 0.25,
+    }
+    assert points(shown["checks-beyond"], ("series", "time")) == {
+        ("null_share", "2020-10-02"): 1.0,
+        ("volume", "2020-10-02"): 1.0,
+    }
+    for name in NOT_FILLED:
+        if PANELS[name].measure:
+            in_kibana = points(lens_rows(stack, name, {}), ("split", "by"))
+            assert in_kibana == points(shown[name], ("series", "key", "time")), name
+    assert data(site, "checks-beyond", {"until": "2020-10-01"}) == []
+    open_page(page, site)
+    for name in NOT_FILLED:
+        check_drawn(page, name)
+    completed = stack.python("customer_profiles.dashboards", "report")
+    assert completed.returncode == 0, completed.stdout + completed.stderr

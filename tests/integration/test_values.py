@@ -27,6 +27,9 @@ from customer_profiles.dashboards.panels import read_panels
 from customer_profiles.dashboards.queries import Dashboard
 from customer_profiles.dashboards.settings import Settings as DashboardSettings
 from customer_profiles.kafka.kafka_python import connection_options
+from customer_profiles.search.alert_index import ALERTS
+from customer_profiles.search.experiments import RESULTS
+from customer_profiles.search.quality_indices import QUALITY_METRICS
 from tests.fuzz import make_lines
 from tests.integration.conftest import Stack, ingest, lake_profiles, messages, process, search
 from tests.limits import AT_LIMIT, HIGHEST_PRICE, LARGEST_ID, ODD_CHARACTERS, limit_lines
@@ -36,6 +39,10 @@ FUZZED_ROWS = 100_000
 PRICE = "999999999999.99"
 LONG_BRAND = "b" * 40_000
 SCRIPT = "<!--<script>&amp;</script>"
+NOT_FILLED = {
+    panel.name for panel in read_panels() if panel.index in (RESULTS, QUALITY_METRICS, ALERTS)
+}
+"""Panels of capabilities that nothing here runs: their indices do not exist."""
 
 
 def purchase(user_id: str, number: int, **changes: str) -> str:
@@ -195,7 +202,8 @@ def test_counts_name_categories_of_every_length_and_character(
 def test_every_panel_answers(dashboard: Dashboard, filters: Filters) -> None:
     answers = {panel.name: dashboard.rows(panel, filters) for panel in read_panels()}
     if filters == Filters():
-        assert [name for name, rows in answers.items() if not rows] in ([], ["lag"])
+        empty = {name for name, rows in answers.items() if not rows}
+        assert empty <= {"lag", *NOT_FILLED}
     json.dumps(answers, allow_nan=False)
 
 

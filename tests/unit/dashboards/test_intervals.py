@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import date
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,6 +31,10 @@ FIRST = 18_000
 """The first day of the test data, in days after 1970."""
 
 
+OF_CLOSED_DAYS = ["experiment-looks", "checks-over-time", "checks-beyond", "rejected-by-day"]
+"""Panels of days by the clock, or that have 14 days of warm-up: no data of all years 1 to 9999."""
+
+
 def histograms(body: Any) -> Iterator[dict[str, Any]]:
     """Yield every histogram of a search."""
     if isinstance(body, dict):
@@ -49,9 +54,14 @@ def test_no_panel_asks_for_empty_intervals(panel: Panel) -> None:
 
 def test_years_fit_whatever_the_time_range_holds() -> None:
     by_day = [panel.name for panel in PANELS.values() if has_days(panel_search(panel))]
-    assert by_day == ["revenue", "events", "returning"]
+    of_events = ["revenue", "events", "returning"]
+    assert by_day == [*of_events, *OF_CLOSED_DAYS]
     event_types = 4
     assert 9_999 * (event_types + 1) < MAX_CHART_BUCKETS
+    for name in OF_CLOSED_DAYS:
+        split = PANELS[name].split
+        assert split
+        assert 2_000 * (split.size + 1) < MAX_CHART_BUCKETS, name
     for name in by_day:
         (histogram,) = histograms(with_interval(panel_search(PANELS[name]), "year"))
         assert histogram["calendar_interval"] == "year"
@@ -133,7 +143,9 @@ def test_a_month_or_a_year_shows_its_average_day() -> None:
         assert row == {"key": key, "span_days": days}
     first_key = (date(1, 1, 1) - date(1970, 1, 1)).days * DAY_MS
     last_key = (date(9999, 12, 1) - date(1970, 1, 1)).days * DAY_MS
-    rows = {"buckets": [{"key": first_key}, {"key": float(last_key)}]}
+    rows: dict[str, list[dict[str, Any]]] = {
+        "buckets": [{"key": first_key}, {"key": float(last_key)}]
+    }
     add_span(panel_search(PANELS["revenue"]), {"aggregations": {"by": rows}}, "month")
     assert [row["span_days"] for row in rows["buckets"]] == [31, 31]
 
@@ -196,7 +208,50 @@ def test_a_chart_of_too_many_days_gets_months_and_then_years(dashboard: Dashboar
 
 
 def test_another_refusal_is_not_asked_again(dashboard: Dashboard) -> None:
-    client = FakeClient("month", kind="index_not_found_exception")
+    client = FakeClient("month", kind="illegal_argument_exception")
     with pytest.raises(PipelineError, match="refuses"):
         ask(dashboard, client)
     assert client.intervals == ["day"]
+
+
+class EmptyElasticsearch:
+    """Has none of the indices in `missing`, and no documents in the others."""
+
+    def __init__(self, missing: set[str]) -> None:
+        self.missing = missing
+
+    def search(self, *, index: str, **_: Any) -> Any:
+        raise RefusedError(self._refusal(index))
+
+    def msearch(self, *, searches: list[dict[str, Any]]) -> Any:
+        indices = [header["index"] for header in searches[::2]]
+        kinds = [self._refusal(index) for index in indices]
+        responses = [{"error": {"type": kind}, "status": 400} for kind in kinds]
+        return SimpleNamespace(body={"responses": responses})
+
+    def _refusal(self, index: str) -> str:
+        is_missing = index in self.missing
+        return "index_not_found_exception" if is_missing else "security_exception"
+
+
+def test_a_panel_without_its_index_is_empty_and_says_what_fills_it(dashboard: Dashboard) -> None:
+    client = EmptyElasticsearch({panel.index for panel in PANELS.values()})
+    dashboard._profiles.client = client  # type: ignore[assignment]
+    for panel in PANELS.values():
+        rows = dashboard.rows(panel, Filters())
+        assert rows == ([{"value": None}] if panel.chart == "metric" else [])
+    hints = [panel["empty"] for panel in dashboard.panels()]
+    assert all(hint and hint != "No data yet." for hint in hints)
+    assert dashboard.choices()["first"] is None
+    summary = dashboard.summary(Filters())
+    assert summary["periods"] is None
+    assert {figure["value"] for figure in summary["figures"].values()} == {None}
+
+
+def test_no_other_refusal_looks_like_an_empty_panel(dashboard: Dashboard) -> None:
+    dashboard._profiles.client = EmptyElasticsearch(set())  # type: ignore[assignment]
+    for panel in PANELS.values():
+        with pytest.raises(PipelineError, match="refuses"):
+            dashboard.rows(panel, Filters())
+    with pytest.raises(PipelineError, match="refuses"):
+        dashboard.summary(Filters())

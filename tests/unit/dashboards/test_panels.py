@@ -20,13 +20,19 @@ from customer_profiles.dashboards.panels import (
 )
 from customer_profiles.dashboards.searches import panel_rows, panel_search
 from customer_profiles.dashboards.vega import VL_VERSION
+from customer_profiles.search.alert_index import ALERTS
+from customer_profiles.search.alert_index import MAPPING as ALERT_FIELDS
+from customer_profiles.search.experiments import RESULT_FIELDS, RESULTS
 from customer_profiles.search.mapping import TEMPLATE
 from customer_profiles.search.metrics_indices import MAPPINGS
+from customer_profiles.search.quality_indices import QUALITY_MAPPINGS
 
 PANELS = {panel.name: panel for panel in read_panels()}
 FIELDS = {
     "customer_profiles": set(TEMPLATE["template"]["mappings"]["properties"]),
-    **{name: set(fields) for name, fields in MAPPINGS.items()},
+    **{name: set(fields) for name, fields in {**MAPPINGS, **QUALITY_MAPPINGS}.items()},
+    RESULTS: set(RESULT_FIELDS),
+    ALERTS: set(ALERT_FIELDS),
 }
 BAR = """
 title = "Rows"
@@ -159,5 +165,5 @@ def test_every_filter_reaches_every_panel_about_customers() -> None:
         assert search_body(panel, Filters()) == panel_search(panel)
         if panel.dashboard == "customers":
             assert len(added) == 4
-        else:
+        elif panel.dashboard != "quality":
             assert not panel.follows_time

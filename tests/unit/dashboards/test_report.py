@@ -23,6 +23,7 @@ from customer_profiles.dashboards.embedding import (
     to_xml_text,
 )
 from customer_profiles.dashboards.filters import Filters
+from customer_profiles.dashboards.hints import empty_hint
 from customer_profiles.dashboards.panels import Panel, read_panels
 from customer_profiles.dashboards.vega import javascript_bundle
 
@@ -119,6 +120,7 @@ def test_the_library_itself_cannot_end_its_script() -> None:
 def rows_named(name: str) -> dict[str, list[Any]]:
     """Return rows of every panel in which each text is `name`."""
     profile = {"user_id": name, "customer_segment": name, "total_revenue": 3.0}
+    alert = {"severity": name, "name": name, "value": 3.0, "since": "2020-10-01T00:00:00Z"}
     run = {
         "time": "2020-10-01T00:00:00Z",
         "kind": name,
@@ -133,7 +135,7 @@ def rows_named(name: str) -> dict[str, list[Any]]:
     }
     days = [{"time": day * 86_400_000, "value": 3.0, "series": name} for day in (1, 9)]
     by_panel = {panel.name: rows.get(panel.chart, days) for panel in read_panels()}
-    return {**by_panel, "lag": [], "runs": [run]}
+    return {**by_panel, "lag": [], "runs": [run], "open-alerts": [alert]}
 
 
 class FakeDashboard:
@@ -176,8 +178,12 @@ def test_the_written_report_has_the_same_data(
         folder = tmp_path_factory.mktemp("report")
         page, *_ = report.write_report(FakeDashboard(rows), folder)  # type: ignore[arg-type]
     assert [spec["data"]["values"] for spec in specs_in(page)] == [
-        rows[panel] for panel in panel_names()
+        rows[panel] for panel in panel_names() if rows[panel]
     ]
+    hints = [
+        embed(empty_hint(panel), Place.MARKUP) for panel in read_panels() if panel.name == "lag"
+    ]
+    assert all(f'<p class="empty">{hint}</p>' in page.read_text("utf-8") for hint in hints)
 
 
 def test_the_report_allows_its_own_scripts_and_styles_alone(
@@ -210,5 +216,5 @@ def test_the_report_allows_its_own_scripts_and_styles_alone(
 def test_every_picture_is_drawn_whatever_the_texts_are(name: str) -> None:
     rows = rows_named(name)
     for panel in read_panels():
-        if panel.name in ("brands", "events", "best", "runs"):
+        if panel.name in ("brands", "events", "best", "runs", "open-alerts", "checks-over-time"):
             assert report._png(panel, rows[panel.name]).startswith(b"\x89PNG")

@@ -117,6 +117,11 @@ def read_figure(panel: Panel, response: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def no_figure(panel: Panel) -> dict[str, Any]:
+    """Return what `read_figure` does, for an index that does not exist yet."""
+    return {"now": None, "before": None, "spark": [], "new": panel.index == "customer_profiles"}
+
+
 def movement_search(periods: Periods, clauses: Clauses) -> dict[str, Any]:
     """Return the search in `event_metrics` for the revenue of each segment, category and brand."""
     revenue = {"revenue": {"sum": {"field": "revenue"}}}

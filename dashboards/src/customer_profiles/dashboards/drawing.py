@@ -7,6 +7,7 @@ from typing import Any
 
 from customer_profiles.dashboards.palette import colour_scale
 from customer_profiles.dashboards.panels import Measure, Panel
+from customer_profiles.dashboards.tables import table
 
 VEGA_LITE = "https://vega.github.io/schema/vega-lite/v6.json"
 """The name of the language. Nothing is downloaded from there."""
@@ -14,6 +15,9 @@ ROW_HEIGHT, FRAME_HEIGHT = 26, 48
 """Pixels of a row, such as a bar, and of the axis and its title together."""
 LABEL_WIDTH = 120
 """Pixels for the label of a bar."""
+LEGEND_WIDTH = 170
+"""Pixels for a name in a legend, where names are not known beforehand."""
+MANY_SERIES = 12
 
 
 def specification(panel: Panel, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,7 +46,10 @@ def chart_height(panel: Panel, rows: int) -> int:
     """
     if row_height(panel):
         return FRAME_HEIGHT + ROW_HEIGHT * max(1, rows)
-    return 60 if panel.chart == "metric" else 220
+    if panel.chart == "metric":
+        return 60
+    # The legend of many series has several lines.
+    return 320 if panel.split and panel.split.size > MANY_SERIES else 220
 
 
 def row_height(panel: Panel) -> int:
@@ -87,6 +94,8 @@ def _bar(panel: Panel) -> dict[str, Any]:
 def _documents(panel: Panel) -> dict[str, Any]:
     if panel.name == "best":
         return _bars("user_id", "total_revenue", "revenue", ",.2f")
+    if panel.index != "pipeline_runs":
+        return table(panel)
     said = (
         "utcFormat(toDate(datum.time), '%Y-%m-%d %H:%M:%S') + '   ' + datum.kind + ':  '"
         " + format(datum.events, ',') + ' events, ' + format(datum.customers, ',')"
@@ -133,35 +142,48 @@ def _bars(
 
 def _over_time(panel: Panel) -> dict[str, Any]:
     days = panel.axis.step == "day"
-    title = f"{panel.number.label.lower()} a {panel.axis.step}"
+    label = panel.number.label.lower()
+    # A ratio or an average of a day is no number of things per day.
+    title = f"{label} a {panel.axis.step}" if panel.number.adds_up else label
+    axis = {"title": title, "format": ".0%" if panel.number.percent else "~s", "tickCount": 5}
     marks: dict[str, dict[str, Any]] = {
         "area": {"type": "area", "line": not panel.split, "tooltip": True},
         "column": {"type": "bar", "tooltip": True},
-        "line": {"type": "line", "tooltip": True},
+        # A day without neighbours is a point, no line.
+        "line": {"type": "line", "tooltip": True, "point": {"size": 14}},
     }
     x: dict[str, Any] = {"field": "time", "type": "temporal", "axis": {"title": None}}
-    # Columns are as wide as their minute.
-    minutes = {"timeUnit": "utcyearmonthdatehoursminutes"}
-    x |= minutes if panel.chart == "column" else {"scale": {"type": "utc"}}
+    # Columns are as wide as their day or minute.
+    unit = {"timeUnit": "utcyearmonthdate" if days else "utcyearmonthdatehoursminutes"}
+    x |= unit if panel.chart == "column" else {"scale": {"type": "utc"}}
     encoding: dict[str, Any] = {
         "x": x,
         "y": {
             "field": "value",
             "type": "quantitative",
-            "axis": {"title": title, "format": "~s", "tickCount": 5},
+            "axis": axis,
         },
     }
     if panel.split:
-        legend = {"title": None, "orient": "top"}
+        legend: dict[str, Any] = {"title": None, "orient": "top"}
+        if not colour_scale(panel):
+            legend["columns"] = {"expr": f"max(1, floor(width / {LEGEND_WIDTH}))"}
         color: dict[str, Any] = {"field": "series", "type": "nominal", "legend": legend}
         if scale := colour_scale(panel):
             color["scale"] = scale
         encoding["color"] = color
         # With a scale of its own, Vega-Lite would stack each part of a series by itself.
-        encoding["order"] = {"field": "series"}
-        encoding["y"]["stack"] = "zero"
+        if panel.chart != "line":
+            encoding["order"] = {"field": "series"}
+            encoding["y"]["stack"] = "zero"
     drawn = {"mark": marks[panel.chart], "encoding": encoding}
-    return {"transform": _gaps(panel), **drawn} if panel.chart == "area" and days else drawn
+    if panel.chart == "area" and days:
+        return {"transform": _gaps(panel), **drawn}
+    if panel.chart == "column" and days:
+        # As `_gaps`: the average day of a month or a year.
+        per_day = {"calculate": "datum.value / (datum.span_days || 1)", "as": "value"}
+        return {"transform": [per_day], **drawn}
+    return drawn
 
 
 def _gaps(panel: Panel) -> list[dict[str, Any]]:

@@ -121,6 +121,11 @@ def read_choices(response: Mapping[str, Any]) -> dict[str, Any]:
     return {**lists, **days}
 
 
+def no_choices() -> dict[str, Any]:
+    """Return what `read_choices` does, for an index that does not exist yet."""
+    return {"segment": [], "category": [], "brand": [], "first": None, "last": None}
+
+
 def shorten(text: str) -> str:
     """Return the beginning of a foreign text, for a message."""
     return text if len(text) <= SHOWN_LENGTH else f"{text[:SHOWN_LENGTH]}…"

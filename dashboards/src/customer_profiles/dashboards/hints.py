@@ -11,6 +11,9 @@ BY_INDEX = {
     "if a filter is set, choose another.",
     "pipeline_runs": "No runs here yet. make process fills this panel.",
     "rejected_rows": "No row was rejected. This panel fills when ingestion rejects rows.",
+    "experiment_results": "No experiment has results yet. make experiment fills this panel.",
+    "quality_metrics": "No day was checked in this time. make quality fills this panel.",
+    "alerts": "No alert is open. make alerts looks for new ones.",
 }
 
 

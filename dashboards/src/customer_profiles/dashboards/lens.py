@@ -124,8 +124,7 @@ def _bucket_column(dimension: Dimension, panel: Panel) -> Column:
         "sourceField": dimension.field,
         "params": {
             "size": dimension.size,
-            "orderBy": {"type": "column", "columnId": VALUE},
-            "orderDirection": "desc",
+            **_order(panel.number),
             "otherBucket": False,
             "missingBucket": False,
             "parentFormat": {"id": "terms"},
@@ -135,6 +134,14 @@ def _bucket_column(dimension: Dimension, panel: Panel) -> Column:
             "excludeIsRegex": False,
         },
     }
+
+
+def _order(measure: Measure) -> Column:
+    """Return the order of values: that of `searches`."""
+    if measure.per is not None:
+        # Lens does not order by a formula.
+        return {"orderBy": {"type": "alphabetical", "fallback": True}, "orderDirection": "asc"}
+    return {"orderBy": {"type": "column", "columnId": VALUE}, "orderDirection": "desc"}
 
 
 def _measure_columns(measure: Measure) -> dict[str, Column]:

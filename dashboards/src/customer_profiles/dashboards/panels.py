@@ -26,13 +26,21 @@ CHARTS = ("metric", "bar", "area", "column", "line", "documents")
 time; the documents themselves."""
 WIDTHS = ("figure", "third", "half", "full")
 OPERATIONS = ("count", "sum", "max", "min", "average")
-DASHBOARDS = {"customers": "Customer profiles", "pipeline": "Customer profiles: the pipeline"}
+DASHBOARDS = {
+    "customers": "Customer profiles",
+    "pipeline": "Customer profiles: the pipeline",
+    "experiments": "Customer profiles: experiments",
+    "quality": "Customer profiles: data quality",
+}
 """Titles of the dashboards, by `Panel.dashboard`."""
 TIME_FIELDS = {
     "customer_profiles": "last_seen",
     "event_metrics": "time",
     "pipeline_runs": "time",
     "rejected_rows": "time",
+    "experiment_results": "time",
+    "quality_metrics": "time",
+    "alerts": "since",
 }
 """Indices, each with the field that a time range filters."""
 FILTERED = ("customer_profiles", "event_metrics")
@@ -59,6 +67,11 @@ class Measure:
     decimals: int = 0
     percent: bool = False
     """Show a ratio of 0.5 as 50 %."""
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether the numbers of groups add up to the number of all documents."""
+        return self.operation in ("count", "sum") and self.per is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +108,7 @@ class Panel:
     explanation: str
     """What the number means and how it is computed, in one sentence."""
     dashboard: str
-    """`customers`, which follows the filters, or `pipeline`, which shows the pipeline itself."""
+    """One of `DASHBOARDS`. `customers` follows the filters; the others show the pipeline itself."""
     width: str
     """One of `WIDTHS`: a figure of a row of key figures, or a part of a wide page."""
     chart: str

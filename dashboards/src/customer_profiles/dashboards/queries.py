@@ -19,17 +19,24 @@ from customer_profiles.dashboards.comparison import (
     choose_periods,
     figure_search,
     movement_search,
+    no_figure,
     read_figure,
     read_leader,
     read_movements,
 )
 from customer_profiles.dashboards.drawing import row_height, specification
 from customer_profiles.dashboards.experiments import experiment_routes
-from customer_profiles.dashboards.filters import CHOICES, Filters, read_choices, search_body
+from customer_profiles.dashboards.filters import (
+    CHOICES,
+    Filters,
+    no_choices,
+    read_choices,
+    search_body,
+)
 from customer_profiles.dashboards.hints import empty_hint
 from customer_profiles.dashboards.intervals import INTERVALS, add_span, has_days, with_interval
 from customer_profiles.dashboards.panels import Panel, read_panels
-from customer_profiles.dashboards.searches import panel_rows
+from customer_profiles.dashboards.searches import no_rows, panel_rows
 from customer_profiles.dashboards.settings import Settings
 from customer_profiles.lake.batch_log import BatchLog
 from customer_profiles.lake.events import EventPartition
@@ -50,11 +57,15 @@ class TooManyBucketsError(IndexRefusedError):
     """A response would have more buckets than Elasticsearch sends."""
 
 
+class MissingIndexError(IndexRefusedError):
+    """Nothing has written the index yet."""
+
+
 class Dashboard:
     """Answers the questions of the page and the report.
 
     Methods that ask Elasticsearch raise `IndexUnavailableError` if it does not answer and
-    `IndexRefusedError` if it lacks the index.
+    `IndexRefusedError` if it refuses. A chart whose index does not exist yet is empty.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -68,10 +79,16 @@ class Dashboard:
         return experiment_routes(self._store, self._profiles)
 
     def rows(self, panel: Panel, filters: Filters) -> list[Any]:
-        """Return the data of one chart.
+        """Return the data of one chart; none if nothing has written its index yet.
 
         A chart of days gets months or years if it has more days than Elasticsearch sends.
         """
+        try:
+            return self._rows_of_any_length(panel, filters)
+        except MissingIndexError:
+            return no_rows(panel)
+
+    def _rows_of_any_length(self, panel: Panel, filters: Filters) -> list[Any]:
         body = search_body(panel, filters)
         *finer, coarsest = INTERVALS if has_days(body) else INTERVALS[:1]
         for interval in finer:
@@ -83,7 +100,10 @@ class Dashboard:
 
     def choices(self) -> dict[str, Any]:
         """Return the values that filters can have, as `read_choices` does."""
-        return read_choices(self._search(EVENT_METRICS, CHOICES))
+        try:
+            return read_choices(self._search(EVENT_METRICS, CHOICES))
+        except MissingIndexError:
+            return no_choices()
 
     def panel(self, name: str) -> Panel | None:
         """Return a panel by its name."""
@@ -101,7 +121,7 @@ class Dashboard:
                 "chart": panel.chart,
                 "decimals": panel.number.decimals if panel.measure else 0,
                 "percent": bool(panel.measure and panel.number.percent),
-                "whole": panel.number.operation in ("count", "sum") if panel.measure else False,
+                "whole": bool(panel.measure and panel.number.adds_up),
                 "row_height": row_height(panel),
                 "empty": empty_hint(panel),
                 "spec": specification(panel, {"name": "rows"}),
@@ -126,13 +146,16 @@ class Dashboard:
             searches.append((EVENT_METRICS, movement_search(periods, clauses)))
         responses = iter(self._search_all(searches))
         shown: dict[str, Any] = {
-            panel.name: panel_rows(panel, next(responses))[0] for panel in figures
+            panel.name: _panel_rows(panel, next(responses))[0] for panel in figures
         }
         if periods is None:
             return {"figures": shown, "periods": None, "movements": [], "leader": None}
         for panel in figures:
-            shown[panel.name] |= read_figure(panel, next(responses))
+            response = next(responses)
+            shown[panel.name] |= read_figure(panel, response) if response else no_figure(panel)
         moved = next(responses)
+        if moved is None:
+            raise MissingIndexError(f"Elasticsearch has no index {EVENT_METRICS} any more.")
         chosen = frozenset(name for name in DIMENSIONS if getattr(filters, name))
         days = {name: value.isoformat() for name, value in asdict(periods).items()}
         return {
@@ -195,19 +218,37 @@ class Dashboard:
                         f"A chart from {index} has more values than Elasticsearch sends.\n"
                         "Show a shorter time range: set From and To on the page."
                     ) from error
+                if "index_not_found_exception" in str(error.body):
+                    raise MissingIndexError(f"Elasticsearch has no index {index} yet.") from error
                 raise
         return response
 
-    def _search_all(self, searches: list[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
-        """Send several searches in one request and return their responses in order."""
+    def _search_all(
+        self, searches: list[tuple[str, dict[str, Any]]]
+    ) -> list[dict[str, Any] | None]:
+        """Send several searches in one request; return their responses in order.
+
+        The response of an index that does not exist yet is None.
+        """
         lines = [part for index, body in searches for part in ({"index": index}, body)]
         with translate_errors(self._elasticsearch.url):
-            responses: list[dict[str, Any]]
-            responses = self._profiles.client.msearch(searches=lines).body["responses"]
-        for (index, _), response in zip(searches, responses, strict=True):
-            if "error" in response:
-                raise IndexRefusedError(
-                    f"Elasticsearch refuses to search {index}: {response['error']['type']}.\n"
-                    "Run `make process`, which makes what is missing."
-                )
-        return responses
+            response = self._profiles.client.msearch(searches=lines)
+        indices = (index for index, _ in searches)
+        return list(map(_response_of, indices, response.body["responses"]))
+
+
+def _response_of(index: str, response: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the response of one of several searches; None if its index does not exist yet."""
+    error = response.get("error")
+    if error is None:
+        return response
+    if error["type"] == "index_not_found_exception":
+        return None
+    raise IndexRefusedError(
+        f"Elasticsearch refuses to search {index}: {error['type']}.\n"
+        "Run `make process`, which makes what is missing."
+    )
+
+
+def _panel_rows(panel: Panel, response: dict[str, Any] | None) -> list[Any]:
+    return no_rows(panel) if response is None else panel_rows(panel, response)

@@ -13,6 +13,7 @@ from customer_profiles.dashboards.drawing import specification
 from customer_profiles.dashboards.embedding import Place, embed, for_picture
 from customer_profiles.dashboards.filters import Filters
 from customer_profiles.dashboards.headers import report_policy
+from customer_profiles.dashboards.hints import empty_hint
 from customer_profiles.dashboards.panels import Panel, read_panels
 from customer_profiles.dashboards.queries import Dashboard
 from customer_profiles.dashboards.vega import VL_VERSION, javascript_bundle
@@ -81,12 +82,15 @@ def write_report(dashboard: Dashboard, folder: Path, filters: Filters | None = N
         picture = picture_folder / f"{panel.name}.png"
         picture.write_bytes(_png(panel, rows))
         pictures.append(picture)
-        specs.append({**specification(panel, {"values": rows}), "config": CONFIG})
+        if rows:
+            content = f'<div class="chart" id="chart-{len(specs)}"></div>'
+            specs.append({**specification(panel, {"values": rows}), "config": CONFIG})
+        else:
+            content = f'<p class="empty">{embed(empty_hint(panel), Place.MARKUP)}</p>'
         cards.append(
             f'<article class="{embed(panel.width, Place.MARKUP)}">'
             f"<h2>{embed(panel.title, Place.MARKUP)}</h2>"
-            f"<p>{embed(panel.about, Place.MARKUP)}</p>"
-            f'<div class="chart" id="chart-{len(cards)}"></div></article>'
+            f"<p>{embed(panel.about, Place.MARKUP)}</p>{content}</article>"
         )
     page = folder / "dashboard.html"
     page.write_text(_html(cards, specs), "utf-8")
@@ -96,9 +100,16 @@ def write_report(dashboard: Dashboard, folder: Path, filters: Filters | None = N
 def _png(panel: Panel, rows: list[Any]) -> bytes:
     title = {"text": panel.title, "subtitle": panel.about, "anchor": "start"}
     layout = {"width": WIDTHS[panel.width], "title": title, "config": CONFIG, "padding": 12}
-    spec = json.dumps({**specification(panel, {"values": for_picture(rows)}), **layout})
+    chart = specification(panel, {"values": for_picture(rows)}) if rows else _hint(panel)
+    spec = json.dumps({**chart, **layout})
     png: bytes = vl_convert.vegalite_to_png(spec, vl_version=VL_VERSION, scale=2)
     return png
+
+
+def _hint(panel: Panel) -> dict[str, Any]:
+    """Return a picture of what fills an empty panel. Vega cannot scale a chart without values."""
+    mark = {"type": "text", "text": empty_hint(panel), "fontSize": 12}
+    return {"data": {"values": [{}]}, "mark": mark, "height": 60}
 
 
 def _html(cards: list[str], specs: list[dict[str, Any]]) -> str:

@@ -85,6 +85,9 @@ def _groups(dimension: Dimension, measure: Measure, inner: dict[str, Any]) -> di
         values: dict[str, Any] = {"field": dimension.field, "size": dimension.size}
         if "value" in inner and measure.per is None and not measure.where:
             values["order"] = [{"value": "desc"}, {"_key": "asc"}]
+        elif measure.per is not None:
+            # Neither Elasticsearch nor Lens orders by a ratio.
+            values["order"] = {"_key": "asc"}
         kind = {"terms": values}
     return {**kind, "aggs": inner} if inner else kind
 
@@ -118,6 +121,11 @@ def panel_rows(panel: Panel, response: Mapping[str, Any]) -> list[dict[str, Any]
         for series, group in _buckets(panel.split, results[SPLIT])
         for key, bucket in _buckets(panel.axis, group[BY])
     ]
+
+
+def no_rows(panel: Panel) -> list[dict[str, Any]]:
+    """Return the data of a chart whose index does not exist: a number is null."""
+    return [{"value": None}] if panel.chart == "metric" else []
 
 
 def _row(panel: Panel, key: Any, bucket: Mapping[str, Any]) -> dict[str, Any]:

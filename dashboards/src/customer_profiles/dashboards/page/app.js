@@ -2,7 +2,7 @@
 // Draws each panel once. Refreshes put new data into the existing chart.
 
 const REFRESH_MS = 5000;
-const TABS = { customers: "Customers", pipeline: "Pipeline" };
+const TABS = { customers: "Customers", pipeline: "Pipeline", experiments: "Experiments", quality: "Data quality" };
 const charts = new Map();
 const filters = document.getElementById("filters");
 const state = document.getElementById("state");
@@ -72,6 +72,7 @@ function place(panel) {
     const empty = element("p", "empty", panel.empty);
     empty.hidden = true;
     card.append(title, element("p", "total"), about, element("div", "chart"), empty);
+    if (panel.chart === "documents" && !["customers", "pipeline"].includes(panel.dashboard)) card.classList.add("table");
     if (!panel.row_height) card.style.setProperty("--height", `${panel.spec.height}px`);
   }
   section(panel.dashboard).querySelector(figure ? ".figures" : ".grid").append(card);
@@ -89,7 +90,7 @@ function number(chart, value) {
 function total(chart, rows) {
   if (!chart.whole || !rows.length || chart.name === "funnel") return "";
   const sum = rows.reduce((all, row) => all + (row.value ?? 0), 0);
-  if (chart.chart !== "bar" || chart.dashboard === "pipeline") return whole(sum);
+  if (chart.chart !== "bar" || chart.dashboard !== "customers") return whole(sum);
   if (!chart.name.startsWith("segment")) return (rows.find((row) => !["(none)", "(other)"].includes(row.key)) || rows[0]).key;
   return `${rows[0].key}: ${((100 * rows[0].value) / (sum || 1)).toFixed(0)} %`;
 }
