@@ -8,16 +8,20 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from confluent_kafka import Producer
 
+from customer_profiles.contracts import EXPOSURE_DEAD_LETTERS, EXPOSURES
 from customer_profiles.contracts.assignment import Allocation, allocate, assign_many
 from customer_profiles.experimentation import demo_events
 from customer_profiles.experimentation.settings import Settings
 from customer_profiles.lake.exposures import ExposureLake
 from customer_profiles.lake.s3 import S3ObjectStore
 from tests.integration.conftest import Stack, ingest, messages, process, search
+from tests.poison import poison
 from tests.support import ROOT
 
 NAME = "shipping"
+POISON = 500
 EVERYBODY = """
 hypothesis = "Free shipping sells more."
 salt = "shipping-1"
@@ -112,3 +116,18 @@ def test_an_experiment_from_assignment_to_verdict(stack: Stack, folder: Path) ->
     verified = stack.python("customer_profiles.processing", "verify", "--deep")
     assert verified.returncode == 0, verified.stdout + verified.stderr
     assert pl.Series(list(variants)).n_unique() == demo_events.CUSTOMERS
+
+
+def test_whatever_is_published_changes_no_exposure(stack: Stack, folder: Path) -> None:
+    lake = ExposureLake(S3ObjectStore(Settings.from_env(stack.environ).lake))
+    before = set(lake.read(NAME)["exposure_id"])
+    valid = [(one.key, one.value) for one in messages(stack, EXPOSURES.name)[:20]]
+    producer = Producer(stack.ingestion.kafka.client_settings())
+    for key, value in poison(valid, POISON, seed=26):
+        producer.produce(EXPOSURES.name, value, key, partition=0)
+    assert producer.flush(60) == 0
+    run(stack, folder, "exposures")
+    assert len(messages(stack, EXPOSURE_DEAD_LETTERS.name)) > POISON / 2
+    after = lake.read(NAME)["exposure_id"]
+    assert after.is_unique().all()
+    assert before <= set(after)

@@ -11,9 +11,10 @@ import pytest
 from confluent_kafka import Producer
 
 from customer_profiles.contracts import (
+    DEAD_LETTERS,
+    PROGRESS,
     RAW_EVENTS,
     REPLAYED,
-    TOPICS,
     InvalidMessageError,
     Redriven,
     decode_event,
@@ -166,7 +167,7 @@ def test_standard_input_is_ingested(stack: Stack) -> None:
 
 
 def publish_poison(stack: Stack) -> None:
-    """Publish odd messages to every topic."""
+    """Publish odd messages to every topic of ingestion and processing."""
     producer = Producer(stack.ingestion.kafka.client_settings())
     valid = {
         topic.name: [
@@ -174,7 +175,7 @@ def publish_poison(stack: Stack) -> None:
             for message in messages(stack, topic.name)
             if message.value is not None
         ][:20]
-        for topic in TOPICS
+        for topic in (RAW_EVENTS, DEAD_LETTERS, PROGRESS, REPLAYED)
     }
     redriven = Redriven("a" * 32, True, "2026-11-23T12:00:00+00:00").to_json().encode()
     valid[REPLAYED.name].append((b"0/1000000", redriven))
