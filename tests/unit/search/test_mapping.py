@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from customer_profiles.contracts.limits import MAX_KEYWORD_BYTES, MAX_SEARCHED_CHARACTERS
 from customer_profiles.profiles.schema import PROFILE_SCHEMA
-from customer_profiles.search.mapping import TEMPLATE, keyword_updates, profile_updates
+from customer_profiles.search.mapping import (
+    TEMPLATE,
+    keyword_updates,
+    profile_updates,
+    setting_updates,
+)
 
 
 def test_the_mapping_lists_every_field_and_refuses_others() -> None:
@@ -16,6 +21,13 @@ def test_the_mapping_lists_every_field_and_refuses_others() -> None:
     assert types["total_revenue"] == types["conversion_rate"] == "double"
     assert types["first_seen"] == "date"
     assert types["total_events"] == "long"
+
+
+def test_a_new_index_forgets_deletions_at_once() -> None:
+    settings = TEMPLATE["template"]["settings"]
+    assert settings["gc_deletes"] == "0s"
+    assert setting_updates({"index": settings}) == {}
+    assert setting_updates({"index": {}}) == {"gc_deletes": "0s"}
 
 
 def test_frequently_searched_fields_are_indexed() -> None:

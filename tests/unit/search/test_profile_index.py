@@ -31,6 +31,7 @@ class Client:
         self.ignored: object = None
         self.updated: list[str] = []
         """The indices whose fields were changed."""
+        self.changed_settings: list[tuple[str, dict[str, Any]]] = []
 
     def options(self, ignore_status: object = None) -> Client:
         self.ignored = ignore_status
@@ -65,8 +66,20 @@ class Client:
         body = {name: {"mappings": entry["mappings"]} for name, entry in self.all.items()}
         return SimpleNamespace(body=body)
 
+    def get(self, index: str) -> SimpleNamespace:
+        assert index == f"{ALIAS}-*"
+        body = {
+            name: {
+                "mappings": entry["mappings"],
+                "settings": {"index": {key: entry[key] for key in entry if key != "mappings"}},
+            }
+            for name, entry in self.all.items()
+        }
+        return SimpleNamespace(body=body)
+
     def put_settings(self, index: str, settings: dict[str, Any]) -> None:
         self.all[index].update(settings)
+        self.changed_settings.append((index, settings))
 
     def put_mapping(self, index: str, meta: Any = None, properties: Any = None) -> None:
         mappings = self.all[index]["mappings"]
@@ -127,6 +140,18 @@ def test_indices_of_older_versions_accept_texts_of_any_length(
             "favorite_brand": {"type": "keyword", "ignore_above": MAX_SEARCHED_CHARACTERS},
             **FILTER_FIELDS,
         }
+
+
+def test_indices_of_older_versions_forget_deletions_at_once(
+    index: ProfileIndex, client: Client
+) -> None:
+    """Otherwise they would refuse a deleted profile for a minute: its version is not higher."""
+    live, previous = index.ensure(), index.create()
+    client.all[previous.name]["gc_deletes"] = "0s"
+    index.ensure()
+    index.ensure()
+    assert client.changed_settings == [(live.name, {"gc_deletes": "0s"})]
+    assert client.ignored == (403, 429)
 
 
 def test_large_profiles_are_sent_in_several_requests(

@@ -22,6 +22,11 @@ REFRESH = "10s"
 
 Each run makes all of its documents visible at its end. The default of one second would meanwhile
 create small segments that have to be merged."""
+REMEMBERED_DELETIONS = "0s"
+"""How long an index refuses older versions of a document that was deleted (`index.gc_deletes`).
+
+Nothing in the pipeline deletes a profile. If somebody else did, the document has to come back with
+the version that it had, and the default of a minute would refuse it for so long."""
 COMPLETE: dict[str, Any] = {"complete": True}
 """The `_meta` in the mapping of an index that readers may see: a filled one, or the first."""
 THROUGH_BATCH = "through_batch"
@@ -50,6 +55,11 @@ _SEARCHED_OFTEN = frozenset(
 
 Elasticsearch searches the others by their columns. That takes some milliseconds for a million
 profiles and saves a tenth of the work of indexing."""
+
+
+def complete_meta(batch: int | None) -> dict[str, Any]:
+    """Return the `_meta` of an index that has all profiles up to a batch; None if unknown."""
+    return COMPLETE if batch is None else {**COMPLETE, THROUGH_BATCH: batch}
 
 
 def _field(name: str, dtype: pl.DataType) -> dict[str, Any]:
@@ -83,7 +93,12 @@ indices."""
 TEMPLATE: dict[str, Any] = {
     "index_patterns": [INDEX_PATTERN],
     "template": {
-        "settings": {"number_of_shards": 1, "number_of_replicas": 0, "refresh_interval": REFRESH},
+        "settings": {
+            "number_of_shards": 1,
+            "number_of_replicas": 0,
+            "refresh_interval": REFRESH,
+            "gc_deletes": REMEMBERED_DELETIONS,
+        },
         "mappings": {
             # Refuse a field that is not described here, instead of guessing its type.
             "dynamic": "strict",
@@ -108,3 +123,16 @@ def profile_updates(properties: Mapping[str, Mapping[str, Any]]) -> dict[str, An
     """
     missing = {name: field for name, field in FILTER_FIELDS.items() if name not in properties}
     return {**keyword_updates(properties), **missing}
+
+
+def setting_updates(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return what an existing profile index lacks of the settings of this version.
+
+    Args:
+        settings: its settings, as Elasticsearch returns them.
+
+    Returns:
+        The settings, for a request that updates them.
+    """
+    is_current = settings.get("index", {}).get("gc_deletes") == REMEMBERED_DELETIONS
+    return {} if is_current else {"gc_deletes": REMEMBERED_DELETIONS}

@@ -21,7 +21,9 @@ from customer_profiles.search.mapping import (
     REFRESH,
     TEMPLATE,
     THROUGH_BATCH,
+    complete_meta,
     profile_updates,
+    setting_updates,
 )
 
 __all__ = ["IndexRef", "ProfileIndex"]
@@ -53,7 +55,7 @@ class ProfileIndex:
             self.client.indices.put_index_template(name=ALIAS, body=TEMPLATE)
             live = self._live()
             if live:
-                self._update_mappings()
+                self._update_indices()
                 return live
             # 400: another run has created the index in the meantime.
             client = self.client.options(ignore_status=400)
@@ -82,7 +84,7 @@ class ProfileIndex:
         with translate_errors(self.config.url):
             # 403, 429: a full disk has made the index read-only.
             client = self.client.options(ignore_status=(403, 429))
-            client.indices.put_mapping(index=index.name, meta=_meta(batch))
+            client.indices.put_mapping(index=index.name, meta=complete_meta(batch))
 
     def promote(self, index: IndexRef, batch: int | None = None) -> list[str]:
         """Move the alias to a filled index in one step.
@@ -101,7 +103,7 @@ class ProfileIndex:
             self.client.indices.put_settings(
                 index=index.name, settings={"refresh_interval": REFRESH}
             )
-            self.client.indices.put_mapping(index=index.name, meta=_meta(batch))
+            self.client.indices.put_mapping(index=index.name, meta=complete_meta(batch))
             self._move_alias(previous, index)
             kept = {index.name, previous.name if previous else ""}
             outdated = [other.name for other in self._all() if other.name not in kept]
@@ -209,14 +211,16 @@ class ProfileIndex:
             actions.insert(0, {"remove": remove})
         self.client.indices.update_aliases(actions=actions)
 
-    def _update_mappings(self) -> None:
-        """Let the indices of older versions accept texts of any length and the newer fields."""
+    def _update_indices(self) -> None:
+        """Give the indices of older versions the fields and the settings of this one."""
         # 403, 429: a full disk has made the index read-only. A later run updates it.
-        client = self.client.options(ignore_status=(403, 429))
-        for name, content in self.client.indices.get_mapping(index=INDEX_PATTERN).body.items():
+        indices = self.client.options(ignore_status=(403, 429)).indices
+        for name, content in self.client.indices.get(index=INDEX_PATTERN).body.items():
             self._meta[name] = content["mappings"].get("_meta", {})
             if updates := profile_updates(content["mappings"].get("properties", {})):
-                client.indices.put_mapping(index=name, properties=updates)
+                indices.put_mapping(index=name, properties=updates)
+            if settings := setting_updates(content["settings"]):
+                indices.put_settings(index=name, settings=settings)
 
     def _live(self) -> IndexRef | None:
         return next(iter(self._indices(ALIAS)), None)
@@ -243,7 +247,3 @@ class ProfileIndex:
             IndexRef(name, entry["settings"]["index"]["uuid"])
             for name, entry in sorted(settings.items())
         ]
-
-
-def _meta(batch: int | None) -> dict[str, Any]:
-    return COMPLETE if batch is None else {**COMPLETE, THROUGH_BATCH: batch}
