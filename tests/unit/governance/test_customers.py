@@ -63,7 +63,7 @@ def test_a_customer_can_be_seen_as_of_an_earlier_batch(pipeline: Pipeline) -> No
 
 def test_plans_tell_the_batches_of_a_compacted_file(pipeline: Pipeline) -> None:
     land(pipeline, 9)
-    EventPartition(pipeline.store, 0).compact(9)
+    EventPartition(pipeline.store, 0).compact(9, expected_events=18)
     names = pipeline.store.list_sizes("events/bucket=00/")
     assert "events/bucket=00/batch=000001-000008.parquet" in names
     customer = read_customer(pipeline.store, CUSTOMER, through=4)
@@ -72,7 +72,7 @@ def test_plans_tell_the_batches_of_a_compacted_file(pipeline: Pipeline) -> None:
 
 def test_a_moment_that_the_lake_cannot_tell_any_more_is_refused(pipeline: Pipeline) -> None:
     land(pipeline, 9)
-    EventPartition(pipeline.store, 0).compact(9)
+    EventPartition(pipeline.store, 0).compact(9, expected_events=18)
     pipeline.context().batch_log.checkpoint(7)
     with pytest.raises(PipelineError, match="name batch 7 or a later one"):
         read_customer(pipeline.store, CUSTOMER, through=4)

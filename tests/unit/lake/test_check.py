@@ -89,7 +89,7 @@ def test_a_bucket_without_events_is_known_to_be_empty() -> None:
 
 def test_compaction_by_a_run_that_was_killed_is_no_finding() -> None:
     store, log, manifest = lake()
-    EventPartition(store, 1).compact(BATCHES)
+    EventPartition(store, 1).compact(BATCHES, EVENTS * BATCHES)
     assert findings(store, manifest) == []
     land(store, log, BATCHES + 1)
     assert findings(store, manifest) == []

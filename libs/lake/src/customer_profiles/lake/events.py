@@ -3,40 +3,26 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import polars as pl
 
 from customer_profiles.common.errors import PipelineError
-from customer_profiles.contracts import COLUMNS
 from customer_profiles.lake import compaction
 from customer_profiles.lake.checksums import EVENTS, FIRST_BATCH, LAST_BATCH
 from customer_profiles.lake.compaction import DataFile
-from customer_profiles.lake.errors import DamagedObjectError
+from customer_profiles.lake.event_file import EVENT_SCHEMA, SORT_ORDER, stored_events
 from customer_profiles.lake.layout import data_file_batches, data_file_name, events_prefix
 from customer_profiles.lake.manifest import EventFile
-from customer_profiles.lake.object_store import ObjectStore, StoredObject
+from customer_profiles.lake.object_store import ObjectStore
 from customer_profiles.lake.parquet import to_parquet
-from customer_profiles.profiles.schema import EVENT_COLUMNS, PRICE
+from customer_profiles.profiles.schema import EVENT_COLUMNS
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["EVENT_SCHEMA", "ROW_GROUP", "SLICE_EVENTS", "DataFile", "EventPartition"]
 
-EVENT_SCHEMA: dict[str, Any] = {
-    "event_id": pl.String,
-    "event_time": pl.Datetime("us", "UTC"),
-    **dict.fromkeys(COLUMNS[1:6], pl.String),
-    "price": PRICE,
-    **dict.fromkeys(COLUMNS[7:], pl.String),
-    "category_root": pl.String,
-    "source": pl.String,
-    "source_row": pl.Int64,
-    "kafka_partition": pl.Int32,
-    "kafka_offset": pl.Int64,
-}
-"""The columns of data files, in order."""
-SORT_ORDER = ["user_id", "event_time", "event_id", "kafka_partition", "kafka_offset"]
-"""A total order, so that landing a batch again writes the same bytes."""
 ROW_GROUP = 10_000
 """Rows in a row group: few enough that reading some customers skips most of the others."""
 SLICE_EVENTS = 30_000
@@ -145,11 +131,19 @@ class EventPartition:
         """
         return self._read(files, user_ids)
 
-    def compact(self, through_batch: int) -> tuple[int, EventFile | None]:
+    def compact(self, through_batch: int, expected_events: int) -> tuple[int, EventFile | None]:
         """Merge the newest small files up to a batch into one, and delete files that are not live.
 
         The merged file is written before the others are deleted. In between it covers them:
         `live_files` knows that by their names, and other readers can deduplicate by `event_id`.
+
+        Nothing is done if the files do not have all events. A listing that is made while another
+        run compacts may lack a file. A merged file would then cover a batch whose events it lacks,
+        and the next compaction would delete them.
+
+        Args:
+            through_batch: the newest batch to merge.
+            expected_events: how many events the files up to this batch should have.
 
         Returns:
             The number of files that were merged, and what they became; 0 if there were too few.
@@ -159,6 +153,8 @@ class EventPartition:
         obsolete = {file.name for file in all_files} - {file.name for file in live}
         candidates = [file for file in live if file.last_batch <= through_batch]
         count = compaction.plan_compaction([file.size_bytes for file in candidates])
+        if not (count or obsolete) or not self._have(candidates, expected_events):
+            return 0, None
         written: EventFile | None = None
         if count:
             merged = candidates[-count:]
@@ -169,6 +165,18 @@ class EventPartition:
         for name in sorted(obsolete):
             self._store.delete(name)
         return count, written
+
+    def _have(self, files: Sequence[DataFile], expected_events: int) -> bool:
+        stored = sum(record.events for record in self.records(files))
+        if stored != expected_events:
+            logger.warning(
+                "bucket %02d was not compacted: its files have %s events instead of %s",
+                self.bucket,
+                f"{stored:,}",
+                f"{expected_events:,}",
+                extra={"event": "not_compacted"},
+            )
+        return stored == expected_events
 
     def release(self) -> None:
         """Free the memory of the files that were read. They are read again when needed."""
@@ -224,19 +232,8 @@ class EventPartition:
                 file.name,
                 file.first_batch,
                 file.last_batch,
-                _count_events(file.name, stored),
+                stored_events(file.name, stored),
                 len(stored.data),
                 stored.etag,
             )
         return io.BytesIO(self._contents[file.name])
-
-
-def _count_events(name: str, stored: StoredObject) -> int:
-    """Return the number of events in a data file; files of version 0.2 do not say it."""
-    if EVENTS in stored.attributes:
-        return int(stored.attributes[EVENTS])
-    try:
-        rows = pl.scan_parquet(io.BytesIO(stored.data)).select(pl.len()).collect()
-    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise DamagedObjectError(name, f"it is no Parquet file ({error})", stored.etag) from error
-    return int(rows.item())

@@ -108,7 +108,10 @@ def update_bucket(
         indexed, error = index_bucket(
             store, index, task.index, partition, files, current, anew=restored is not None
         )
-    compacted, merged = partition.compact(current.through_batch)
+    compacted, merged = 0, None
+    # Unknown in a lake of version 0.2, until a run has read the bucket.
+    if (expected := task.expected_events.get(bucket)) is not None:
+        compacted, merged = partition.compact(current.through_batch, expected)
     return BucketResult(
         bucket,
         updated,
