@@ -62,6 +62,8 @@ class MemoryBroker:
         self.topics: dict[str, list[tuple[str, str]]] = {}
         self.topic_id = "topic-1"
         """The id of `raw_events`."""
+        self.letters_topic = "letters-1"
+        """The id of `raw_events_dead_letter`."""
         self._open: list[tuple[str, str, str]] = []
         self.commits_left = commits
 

@@ -54,6 +54,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> MemoryBroker:
 
     for module in (dead_letter_commands, dead_letters, progress):
         monkeypatch.setattr(module, "read_topic", read_topic)
+    monkeypatch.setattr(dead_letters, "topic_id", lambda *_: broker.letters_topic)
     for module in (commands, dead_letter_commands, sources):
         monkeypatch.setattr(module, "create_publisher", lambda *_: broker)
     for module in (commands, dead_letter_commands):
@@ -210,6 +211,39 @@ def test_a_redrive_sends_what_was_corrected_once(
     )
     printed = run(dead_letter_commands.run_dead_letters, Selection(), None)
     assert "0 open dead letters; 2 more were mended and sent again" in printed
+
+
+def test_letters_of_a_topic_that_was_made_anew_are_open_and_get_no_older_corrections(
+    run: Run, broker: MemoryBroker, settings: Settings, events: Path, tmp_path: Path
+) -> None:
+    run(commands.run_ingest, str(events))
+    old = tmp_path / "letters.csv"
+    run(dead_letter_commands.run_dead_letters, Selection(), old)
+    with old.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    rows[0]["user_session"], rows[1]["price"] = "abc", "12.50"
+    with old.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    run(dead_letter_commands.run_redrive, Selection(), old, True)
+    assert len(broker.topics["raw_events_replayed"]) == 2
+    # The same ids, in another topic: the second letter is of another row.
+    (key, first), (_, second) = broker.topics["raw_events_dead_letter"]
+    other = json.dumps({**json.loads(second), "source": "other.csv"})
+    broker.topics["raw_events_dead_letter"] = [(key, first), (key, other)]
+    broker.letters_topic = "letters-2"
+    assert "2 open dead letters; 0 more" in run(
+        dead_letter_commands.run_dead_letters, Selection(), None
+    )
+    sent = len(broker.topics["raw_events"])
+    run(dead_letter_commands.run_redrive, Selection(), old, True)
+    done = report(settings, "replay-latest.json")
+    assert (done["sent"], done["duplicates"], done["unknown"]) == (0, 1, 1)
+    assert len(broker.topics["raw_events"]) == sent
+    assert "1 open dead letters; 1 more" in run(
+        dead_letter_commands.run_dead_letters, Selection(), None
+    )
 
 
 @pytest.mark.parametrize(

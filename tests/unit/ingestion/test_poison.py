@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -234,6 +235,54 @@ def test_a_tombstone_opens_a_dead_letter_again() -> None:
     letters = stored([LETTERS[0][1]])
     for pairs, replayed in (([(key, value)], True), ([(key, value), (key, None)], False)):
         assert collect_dead_letters(stored_pairs(pairs), letters).letters[0].replayed == replayed
+
+
+PRODUCED = datetime.fromtimestamp(1_790_000_000, UTC)
+"""When the messages of `stored` were produced."""
+
+
+@pytest.mark.parametrize(
+    ("record_topic", "letters_topic", "minutes_later", "replayed"),
+    [
+        ("t1", "t1", 10, True),
+        ("t1", "t2", 10, False),
+        # The clock of whoever redrives may be behind; the topic says enough.
+        ("t1", "t1", -60, True),
+        # Old versions did not note the topic, and some brokers have no ids.
+        (None, "t2", 10, True),
+        (None, "t2", -1, True),
+        (None, "t2", -60, False),
+        ("t1", None, 10, True),
+        ("t1", None, -60, False),
+    ],
+)
+def test_a_record_about_a_letter_of_an_earlier_topic_does_not_count(
+    record_topic: str | None, letters_topic: str | None, minutes_later: int, *, replayed: bool
+) -> None:
+    at = (PRODUCED + timedelta(minutes=minutes_later)).isoformat()
+    record = Redriven("a" * 32, True, at, record_topic).to_json().encode()
+    letters = collect_dead_letters(
+        stored_pairs([(b"0/0", record)]), stored([LETTERS[0][1]]), letters_topic
+    )
+    assert letters.letters[0].replayed == replayed
+
+
+@pytest.mark.parametrize("time", ["", "yesterday", "2026-11-23T12:00:00", "9999-12-31T23:59:59Z"])
+def test_a_record_of_any_time_counts_or_not_and_stops_nothing(time: str) -> None:
+    record = Redriven("a" * 32, True, time).to_json().encode()
+    assert collect_dead_letters(
+        stored_pairs([(b"0/0", record)]), stored([LETTERS[0][1]]), "t1"
+    ).letters[0].replayed
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("topic_id", ""), ("topic_id", 5), ("source", "a\x1b"), ("source_row", -1), ("sent", 1)],
+)
+def test_a_redriven_record_with_a_wrong_field_is_none(field: str, value: object) -> None:
+    record = {**json.loads(REDRIVEN[0][1] or b""), field: value}
+    with pytest.raises(InvalidMessageError, match=rf"not a redriven record: {field} is "):
+        Redriven.from_json(json.dumps(record))
 
 
 def test_what_cannot_be_read_is_said_once_with_its_place() -> None:

@@ -84,7 +84,9 @@ def test_an_export_that_was_not_corrected_is_read_as_such(
         rows = read_corrections(path)
     split = split_values(letter.content)
     assert {name: from_cell(cell) for name, cell in rows[0][1].items()} == {
-        name: split.get(name, "") for name in COLUMNS
+        **{name: split.get(name, "") for name in COLUMNS},
+        "source": source,
+        "source_row": "1",
     }
     plan = plan_corrections([letter], rows)
     assert plan.report.reasons == {"user_session_missing": 1}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.contracts import COLUMNS, Reason, check, check_row
@@ -14,11 +14,32 @@ from customer_profiles.ingestion.spreadsheet import from_cell
 
 _ESCAPE = re.compile(r"\\x[89a-f][0-9a-f]")
 """A byte that is not UTF-8, as dead letters show it."""
+MAX_DIGITS = 20
+"""Digits of a row number. A cell may hold any number of them."""
 NOT_A_ROW = "not_a_row"
 """The reason of a message that is not a line of a source. Its publisher has to send it again."""
 
 Values = dict[str, str | None]
 Reasons = Sequence[str]
+
+
+def is_of(letter: StoredDeadLetter, cells: Mapping[str, str]) -> bool:
+    """Tell whether a row of a corrected file was exported from a dead letter.
+
+    A letter of a topic that was made anew may have the id of an older one. Its row would get the
+    values of another row, and count as corrected.
+
+    Args:
+        letter: the dead letter of that id.
+        cells: the row's cells. One without a source and a row number fits any letter.
+    """
+    content = letter.content
+    source, row = cells.get("source", ""), cells.get("source_row", "").strip()
+    if source and from_cell(source, content.source) != content.source:
+        return False
+    # A spreadsheet may have changed how a number looks, which says nothing.
+    is_number = row.isascii() and row.isdigit() and len(row) < MAX_DIGITS
+    return not is_number or int(row) == content.source_row
 
 
 def check_correction(

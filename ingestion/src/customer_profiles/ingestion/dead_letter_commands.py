@@ -109,7 +109,7 @@ def _redrive(
         present = present_event_ids(events, candidates, invalid_events)
     marked = mark_duplicates(plan.corrected, present)
     if publisher:
-        send_corrected(marked, publisher)
+        send_corrected(marked, publisher, letters_topic=stored.topic_id)
     invalid = [*stored.invalid, invalid_events]
     for messages in invalid:
         log_invalid(messages)

@@ -21,10 +21,11 @@ from customer_profiles.contracts import (
     Reason,
     Topic,
     decode_dead_letter,
-    decode_redriven,
 )
 from customer_profiles.ingestion.lines import split_line
+from customer_profiles.ingestion.redriven_records import is_about, read_records
 from customer_profiles.ingestion.spreadsheet import to_cell
+from customer_profiles.kafka.admin import topic_id
 from customer_profiles.kafka.config import KafkaConfig
 from customer_profiles.kafka.reader import produced_at, read_topic
 
@@ -89,6 +90,8 @@ class StoredDeadLetters:
     letters: list[StoredDeadLetter]
     invalid: list[InvalidMessages]
     """What cannot be read, by topic. A message that is no dead letter is listed as one, too."""
+    topic_id: str | None = None
+    """Kafka's id of the topic; None where the broker gives no ids."""
 
 
 def read_dead_letters(
@@ -107,21 +110,26 @@ def read_dead_letters(
     def read(topic: Topic) -> Iterator[Message]:
         return read_topic(config, topic, wait_for_open_transactions=wait_for_open_transactions)
 
-    return collect_dead_letters(read(REPLAYED), read(DEAD_LETTERS))
+    return collect_dead_letters(
+        read(REPLAYED), read(DEAD_LETTERS), topic_id(config, DEAD_LETTERS)
+    )
 
 
 def collect_dead_letters(
-    redriven: Iterable[Message], dead_letters: Iterable[Message]
+    redriven: Iterable[Message],
+    dead_letters: Iterable[Message],
+    letters_topic: str | None = None,
 ) -> StoredDeadLetters:
     """Decode the messages of both topics, whatever they hold.
 
     Args:
         redriven: the messages of `raw_events_replayed`, in order.
         dead_letters: the messages of `raw_events_dead_letter`, in order.
+        letters_topic: Kafka's id of the topic of dead letters; None if unknown.
     """
     invalid_redriven = InvalidMessages(REPLAYED.name)
     invalid_letters = InvalidMessages(DEAD_LETTERS.name)
-    redriven_ids = _redriven_ids(redriven, invalid_redriven)
+    records = read_records(redriven, invalid_redriven)
     letters: dict[tuple[str, int, str], StoredDeadLetter] = {}
     for message in dead_letters:
         offset = message.offset() or 0
@@ -131,22 +139,13 @@ def collect_dead_letters(
             invalid_letters.add(message.partition(), offset, problem)
         row = (content.source, content.source_row, content.text)
         earlier = letters.pop(row, None)
-        replayed = dead_letter_id in redriven_ids or (earlier is not None and earlier.replayed)
-        letters[row] = StoredDeadLetter(dead_letter_id, produced_at(message), content, replayed)
-    return StoredDeadLetters(list(letters.values()), [invalid_redriven, invalid_letters])
-
-
-def _redriven_ids(messages: Iterable[Message], invalid: InvalidMessages) -> set[str]:
-    """Return the ids of the dead letters that were sent again."""
-    ids: set[str] = set()
-    for message in messages:
-        try:
-            dead_letter_id, record = decode_redriven(message.key(), message.value())
-        except InvalidMessageError as error:
-            invalid.add(message.partition(), message.offset(), error)
-        else:
-            (ids.discard if record is None else ids.add)(dead_letter_id)
-    return ids
+        time = produced_at(message)
+        record = records.get(dead_letter_id)
+        replayed = record is not None and is_about(record, letters_topic, time)
+        replayed |= earlier is not None and earlier.replayed
+        letters[row] = StoredDeadLetter(dead_letter_id, time, content, replayed)
+    invalid = [invalid_redriven, invalid_letters]
+    return StoredDeadLetters(list(letters.values()), invalid, letters_topic)
 
 
 def summarise(letters: Iterable[StoredDeadLetter]) -> Overview:
@@ -220,7 +219,8 @@ def read_corrections(path: Path) -> list[tuple[str, dict[str, str]]]:
         path: the CSV file. It may lack the columns that only inform.
 
     Returns:
-        The dead-letter id and the nine cells of each row. `from_cell` makes values of them.
+        The dead-letter id and the cells of each row: the nine values, and `source` and `source_row`
+        if the file has them. `from_cell` makes values of them.
 
     Raises:
         PipelineError: the file cannot be read, or it lacks a column.
@@ -237,8 +237,9 @@ def read_corrections(path: Path) -> list[tuple[str, dict[str, str]]]:
                     f"{path} lacks {', '.join(missing)}; nothing was sent.\n"
                     "Begin with an export: make dead-letters EXPORT=letters.csv"
                 )
+            columns = [name for name in (*COLUMNS, "source", "source_row") if name in present]
             return [
-                (row["letter"] or "", {column: row[column] or "" for column in COLUMNS})
+                (row["letter"] or "", {column: row[column] or "" for column in columns})
                 for row in reader
             ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:

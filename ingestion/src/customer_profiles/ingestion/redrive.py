@@ -29,6 +29,7 @@ from customer_profiles.ingestion.corrections import (
     Values,
     check_correction,
     check_text,
+    is_of,
 )
 from customer_profiles.ingestion.dead_letters import Selection, StoredDeadLetter
 from customer_profiles.ingestion.report import RedriveReport
@@ -86,17 +87,18 @@ def plan_corrections(
 
     Args:
         letters: all dead letters.
-        rows: dead-letter id and the nine values, as `read_corrections` returns them.
+        rows: dead-letter id and cells, as `read_corrections` returns them.
         strict: accept only what `contracts.check` accepts as it stands.
     """
     by_id = {letter.dead_letter_id: letter for letter in letters}
     checked: list[tuple[StoredDeadLetter, Values, Reasons]] = []
     unknown = 0
     for dead_letter_id, values in rows:
-        letter = by_id.pop(dead_letter_id, None)
-        if letter is None:
+        letter = by_id.get(dead_letter_id)
+        if letter is None or not is_of(letter, values):
             unknown += 1
         else:
+            del by_id[dead_letter_id]
             checked.append((letter, *check_correction(letter, values, strict)))
     return _plan(checked, unknown)
 
@@ -164,6 +166,8 @@ def send_corrected(
     corrected: Sequence[Corrected],
     publisher: Publisher,
     clock: Callable[[], datetime] = now_utc,
+    *,
+    letters_topic: str | None = None,
 ) -> None:
     """Send events that are not duplicates, and note all dead letters as replayed.
 
@@ -173,6 +177,7 @@ def send_corrected(
         corrected: as `mark_duplicates` returns them.
         publisher: owns `SOURCE`.
         clock: returns the current time.
+        letters_topic: Kafka's id of the topic of dead letters.
 
     Raises:
         PipelineError: Kafka does not accept them, or another redrive has acquired `SOURCE`.
@@ -182,9 +187,7 @@ def send_corrected(
         events = [event for event in chunk if not event.duplicate]
         now = clock().isoformat(timespec="seconds")
         letter_ids = _texts(event.letter.dead_letter_id for event in chunk)
-        notes = _texts(
-            Redriven(event.event_id, not event.duplicate, now).to_json() for event in chunk
-        )
+        notes = _texts(_record(event, now, letters_topic).to_json() for event in chunk)
         publisher.begin()
         try:
             keys, values = _texts(e.key for e in events), _texts(e.value for e in events)
@@ -194,6 +197,18 @@ def send_corrected(
             publisher.abort()
             raise
         publisher.commit()
+
+
+def _record(event: Corrected, now: str, letters_topic: str | None) -> Redriven:
+    content = event.letter.content
+    return Redriven(
+        event.event_id,
+        not event.duplicate,
+        now,
+        letters_topic,
+        content.source,
+        content.source_row,
+    )
 
 
 def _texts(values: Iterable[str]) -> pl.Series:

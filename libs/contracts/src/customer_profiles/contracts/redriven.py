@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from customer_profiles.contracts.messages import InvalidMessageError, is_text, read_object, shown
+from customer_profiles.contracts.messages import (
+    MAX_SOURCE_LENGTH,
+    InvalidMessageError,
+    is_count,
+    is_name,
+    is_text,
+    read_object,
+    shown,
+)
+from customer_profiles.contracts.progress import MAX_TOPIC_ID_LENGTH
 
 _DEAD_LETTER_ID = re.compile(rb"\d{1,10}/\d{1,19}", re.ASCII)
 _EVENT_ID = re.compile("[0-9a-f]{32}")
@@ -22,12 +31,18 @@ class Redriven:
     """False if the event was in the topic already."""
     replayed_at: str
     """ISO 8601, UTC."""
+    topic_id: str | None = None
+    """Kafka's id of the topic that has the dead letter; None in records of old versions.
+
+    A dead letter of another topic may have the same id, and is another one."""
+    source: str | None = None
+    """The source of the row; None in records of old versions."""
+    source_row: int | None = None
+    """The number of the row in its source; None in records of old versions."""
 
     def to_json(self) -> str:
         """Encode the record as the value of a message."""
-        return json.dumps(
-            {"event_id": self.event_id, "sent": self.sent, "replayed_at": self.replayed_at}
-        )
+        return json.dumps({name: value for name, value in asdict(self).items() if value is not None})
 
     @classmethod
     def from_json(cls, data: bytes | str | None) -> Redriven:
@@ -44,7 +59,17 @@ class Redriven:
             raise InvalidMessageError(f"not a redriven record: sent is {shown(sent)}")
         if not isinstance(time, str) or not is_text(time):
             raise InvalidMessageError(f"not a redriven record: replayed_at is {shown(time)}")
-        return cls(identity, sent, time)
+        place = {name: record.get(name) for name in ("topic_id", "source", "source_row")}
+        for name, value in place.items():
+            if value is not None and not _can_be(name, value):
+                raise InvalidMessageError(f"not a redriven record: {name} is {shown(value)}")
+        return cls(identity, sent, time, **place)  # type: ignore[arg-type]
+
+
+def _can_be(name: str, value: object) -> bool:
+    if name == "source_row":
+        return is_count(value)
+    return is_name(value, MAX_TOPIC_ID_LENGTH if name == "topic_id" else MAX_SOURCE_LENGTH)
 
 
 def decode_redriven(key: bytes | None, value: bytes | None) -> tuple[str, Redriven | None]:
