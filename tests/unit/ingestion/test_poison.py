@@ -26,6 +26,7 @@ from customer_profiles.contracts import (
     encode,
 )
 from customer_profiles.contracts import messages as contract_messages
+from customer_profiles.contracts.progress import NO_TOPIC
 from customer_profiles.ingestion.dead_letters import (
     Selection,
     collect_dead_letters,
@@ -254,6 +255,9 @@ PRODUCED = datetime.fromtimestamp(1_790_000_000, UTC)
         (None, "t2", -60, False),
         ("t1", None, 10, True),
         ("t1", None, -60, False),
+        # Its event was lost before anybody read it.
+        (NO_TOPIC, "t1", 10, False),
+        (NO_TOPIC, None, 10, False),
     ],
 )
 def test_a_record_about_a_letter_of_an_earlier_topic_does_not_count(
@@ -270,14 +274,16 @@ def test_a_record_about_a_letter_of_an_earlier_topic_does_not_count(
 @pytest.mark.parametrize("time", ["", "yesterday", "2026-11-23T12:00:00", "9999-12-31T23:59:59Z"])
 def test_a_record_of_any_time_counts_or_not_and_stops_nothing(time: str) -> None:
     record = Redriven("a" * 32, True, time).to_json().encode()
-    assert collect_dead_letters(
-        stored_pairs([(b"0/0", record)]), stored([LETTERS[0][1]]), "t1"
-    ).letters[0].replayed
+    assert (
+        collect_dead_letters(stored_pairs([(b"0/0", record)]), stored([LETTERS[0][1]]), "t1")
+        .letters[0]
+        .replayed
+    )
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("topic_id", ""), ("topic_id", 5), ("source", "a\x1b"), ("source_row", -1), ("sent", 1)],
+    [("topic_id", "x" * 65), ("topic_id", 5), ("source", "a\x1b"), ("source_row", -1), ("sent", 1)],
 )
 def test_a_redriven_record_with_a_wrong_field_is_none(field: str, value: object) -> None:
     record = {**json.loads(REDRIVEN[0][1] or b""), field: value}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 from pathlib import Path
@@ -20,6 +20,7 @@ from customer_profiles.contracts import (
     DEAD_LETTERS,
     RAW_EVENTS,
     DeadLetter,
+    Redriven,
     Topic,
     bucket_of,
     encode,
@@ -91,6 +92,8 @@ class FakeTopics:
         """The id of `raw_events`."""
         self.sources: dict[str, SourceRecord] = {}
         """What `ingest_progress` says."""
+        self.redriven: dict[str, Redriven] = {}
+        """What `raw_events_replayed` says."""
         self.made_anew = 1
         """Changes the ids of all topics but `raw_events`."""
         self.marked_lost: list[str] = []
@@ -107,7 +110,10 @@ class FakeTopics:
         for module in (topic_stage, metrics):
             monkeypatch.setattr(module, "topic_state", self.topic_state)
         monkeypatch.setattr(topic_stage, "read_sources", lambda _: dict(self.sources))
+        for module in (topic_stage, gaps_stage):
+            monkeypatch.setattr(module, "read_redriven", lambda _: dict(self.redriven))
         monkeypatch.setattr(gaps_stage, "mark_lost", self.mark_lost)
+        monkeypatch.setattr(gaps_stage, "mark_redriven_lost", self.mark_redriven_lost)
         for module in (land_tasks, metrics, dead_letters):
             monkeypatch.setattr(module, "read_range", self.read_range)
         monkeypatch.setattr(land_stage, "publish_dead_letters", self.publish_dead_letters)
@@ -168,6 +174,18 @@ class FakeTopics:
             self.marked_lost.append(record.source)
             content = {**record.content, "topic_id": NO_TOPIC}
             self.sources[record.source] = replace(record, content=content)
+
+    def redrive(self, letter: str, value: bytes) -> None:
+        """Send a corrected row, and note its dead letter as redriven."""
+        event = json.loads(value)
+        self.produce(value)
+        self.redriven[letter] = Redriven(
+            event["event_id"], True, "2020-09-24", "letters-1", event["source"], event["source_row"]
+        )
+
+    def mark_redriven_lost(self, _: object, records: Mapping[str, Redriven]) -> None:
+        for letter, record in records.items():
+            self.redriven[letter] = replace(record, topic_id=NO_TOPIC)
 
     def read_range(
         self, _: object, offset_range: OffsetRange, topic: Topic = RAW_EVENTS

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from customer_profiles.lake.gaps import REDRIVEN
 from customer_profiles.processing.render import (
     gap_lines,
     micro_batch_line,
@@ -49,6 +50,18 @@ def screen() -> Screen:
             [{"source": "a\x1b]0;x.csv", "rows": 1_000, "missing": 1_000}],
             "`make ingest` of these sources sends them again; then run `make process`.",
         ),
+        (
+            [{"source": REDRIVEN, "rows": 9, "missing": 2}],
+            "`make redrive` sends these rows again; then run `make process`.",
+        ),
+        (
+            [
+                {"source": "a\x1b]0;x.csv", "rows": 1_000, "missing": 1_000},
+                {"source": REDRIVEN, "rows": 9, "missing": 2},
+            ],
+            "`make redrive`, and `make ingest` of the sources, send them again; then run "
+            "`make process`.",
+        ),
     ],
 )
 def test_a_gap_comes_with_what_to_do(sources: list[dict[str, Any]] | None, expected: str) -> None:
@@ -64,7 +77,7 @@ def test_a_gap_comes_with_what_to_do(sources: list[dict[str, Any]] | None, expec
     lines = gap_lines([gap])
     assert lines[1] == "  offsets from 1,000 on of partition 1, found 2020-09-24T11:57:06+00:00"
     assert lines[-2:] == [expected, "`make process ACCEPT_GAPS=1` gives up what is missing."]
-    if sources:
+    if sources and sources[0]["source"] != REDRIVEN:
         # Names of sources are foreign text, which a terminal must not obey.
         assert lines[2] == r"  a\x1b]0;x.csv: 1,000 of its rows are not in the lake"
     assert gap_lines([]) == []

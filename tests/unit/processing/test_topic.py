@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from itertools import count
@@ -11,9 +12,11 @@ from typing import Any
 import pytest
 
 from customer_profiles.common.errors import PipelineError
+from customer_profiles.contracts import Redriven, encode
+from customer_profiles.contracts.progress import NO_TOPIC
 from customer_profiles.lake.batch_log import BatchLog
 from customer_profiles.lake.errors import WriteConflictError
-from customer_profiles.lake.gaps import read_gaps
+from customer_profiles.lake.gaps import REDRIVEN, read_gaps
 from customer_profiles.lake.layout import commit_name, plan_name
 from customer_profiles.processing.batch import process
 from customer_profiles.processing.stages import plan as plan_stage
@@ -264,6 +267,90 @@ def test_a_source_that_is_ingested_during_the_run_is_not_called_incomplete(
     pipeline.topics.on_look = look
     report = process(pipeline.context())
     assert [source["source"] for source in report.gaps[0]["sources"]] == ["a.csv"]
+
+
+def row_of(source: str, row: int) -> bytes:
+    """Return the event of a row, as `send` sends it."""
+    user, session = USERS[row % BUCKETS], f"{source} {row}"
+    return message(user, source=source, source_row=row + 1, user_session=session)
+
+
+def test_redriven_rows_do_not_hide_rows_that_are_missing(pipeline: Pipeline) -> None:
+    """Ingestion accepted six rows and rejected two; three of the six were never read."""
+    ingest(pipeline, "a.csv", range(6))
+    pipeline.topics.remove(before=3)
+    for row in (6, 7):
+        pipeline.topics.redrive(f"0/{row}", row_of("a.csv", row))
+    report = process(pipeline.context())
+    assert report.gaps[0]["sources"] == [{"source": "a.csv", "rows": 6, "missing": 3}]
+    assert pipeline.topics.marked_lost == ["a.csv"]
+    ingest(pipeline, "a.csv", range(6))
+    report = process(pipeline.context())
+    assert (report.events, report.gaps) == (8, [])
+
+
+def test_an_event_that_was_redriven_may_be_ingested_too(pipeline: Pipeline) -> None:
+    """A corrected file has the redriven row as a row of its own."""
+    corrected = row_of("a.csv", 6)
+    pipeline.topics.redrive("0/6", corrected)
+    event = json.loads(corrected)
+    pipeline.topics.produce(encode({**event, "source": "b.csv", "source_row": 1}))
+    pipeline.topics.add_source("b.csv", 1)
+    ingest(pipeline, "c.csv", range(2))
+    pipeline.topics.produce(row_of("d.csv", 0), partition=1)
+    pipeline.topics.remove(before=1, partition=1)
+    pipeline.topics.add_source("d.csv", 1)
+    report = process(pipeline.context())
+    assert report.gaps[0]["sources"] == [{"source": "d.csv", "rows": 1, "missing": 1}]
+
+
+def test_redriven_rows_of_old_records_do_not_hide_missing_ones_either(pipeline: Pipeline) -> None:
+    ingest(pipeline, "a.csv", range(6))
+    pipeline.topics.remove(before=1)
+    pipeline.topics.redrive("0/6", row_of("a.csv", 6))
+    old = pipeline.topics.redriven["0/6"]
+    pipeline.topics.redriven["0/6"] = Redriven(old.event_id, True, old.replayed_at)
+    report = process(pipeline.context())
+    assert report.gaps[0]["sources"] == [{"source": "a.csv", "rows": 6, "missing": 1}]
+
+
+def test_redriven_rows_that_are_lost_are_named_and_their_letters_open_again(
+    pipeline: Pipeline,
+) -> None:
+    ingest(pipeline, "a.csv", range(6))
+    for row in (6, 7, 8):
+        pipeline.topics.redrive(f"0/{row}", row_of("a.csv", row))
+    pipeline.topics.remove(before=8)
+    report = process(pipeline.context())
+    sources = {source["source"]: source["missing"] for source in report.gaps[0]["sources"]}
+    assert sources == {"a.csv": 6, REDRIVEN: 2}
+    states = {letter: record.topic_id for letter, record in pipeline.topics.redriven.items()}
+    assert states == {"0/6": NO_TOPIC, "0/7": NO_TOPIC, "0/8": "letters-1"}
+    # Rows that are redriven for the first time do not stand for them.
+    for row in (9, 10):
+        pipeline.topics.redrive(f"0/{row}", row_of("a.csv", row))
+    ingest(pipeline, "a.csv", range(6))
+    report = process(pipeline.context())
+    assert report.gaps[0]["sources"] == [{"source": REDRIVEN, "rows": 5, "missing": 2}]
+    for row in (6, 7):
+        pipeline.topics.redrive(f"0/{row}", row_of("a.csv", row))
+    report = process(pipeline.context())
+    assert (report.events, report.gaps) == (11, [])
+
+
+def test_a_row_that_is_redriven_during_the_run_is_not_called_lost(pipeline: Pipeline) -> None:
+    ingest(pipeline, "a.csv", range(4))
+    pipeline.topics.remove(before=2)
+    looks = count()
+
+    def look() -> None:
+        if next(looks) == 1:
+            pipeline.topics.redrive("0/4", row_of("a.csv", 4))
+
+    pipeline.topics.on_look = look
+    report = process(pipeline.context())
+    assert [source["source"] for source in report.gaps[0]["sources"]] == ["a.csv"]
+    assert pipeline.topics.redriven["0/4"].topic_id == "letters-1"
 
 
 def kill_while_landing(pipeline: Pipeline) -> None:

@@ -110,9 +110,7 @@ def read_dead_letters(
     def read(topic: Topic) -> Iterator[Message]:
         return read_topic(config, topic, wait_for_open_transactions=wait_for_open_transactions)
 
-    return collect_dead_letters(
-        read(REPLAYED), read(DEAD_LETTERS), topic_id(config, DEAD_LETTERS)
-    )
+    return collect_dead_letters(read(REPLAYED), read(DEAD_LETTERS), topic_id(config, DEAD_LETTERS))
 
 
 def collect_dead_letters(

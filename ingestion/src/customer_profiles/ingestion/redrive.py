@@ -34,9 +34,9 @@ from customer_profiles.ingestion.corrections import (
 from customer_profiles.ingestion.dead_letters import Selection, StoredDeadLetter
 from customer_profiles.ingestion.report import RedriveReport
 from customer_profiles.kafka.producer import Publisher
+from customer_profiles.kafka.redriven_records import REDRIVE_SOURCE
 
-SOURCE = "dead letters"
-"""The source that a redrive acquires, so that only one redrive runs at a time."""
+SOURCE = REDRIVE_SOURCE
 CHUNK = 10_000
 """Dead letters in one transaction."""
 

@@ -12,6 +12,7 @@ from customer_profiles.contracts import (
     Redriven,
     decode_redriven,
 )
+from customer_profiles.contracts.progress import NO_TOPIC
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
@@ -30,6 +31,8 @@ def is_about(record: Redriven, letters_topic: str | None, produced: datetime) ->
         letters_topic: Kafka's id of the topic of dead letters; None if unknown.
         produced: when the dead letter was produced.
     """
+    if record.topic_id == NO_TOPIC:
+        return False
     if None not in (record.topic_id, letters_topic):
         return record.topic_id == letters_topic
     try:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from customer_profiles.common.console import printable
-from customer_profiles.lake.gaps import Gap, describe_offsets
+from customer_profiles.lake.gaps import REDRIVEN, Gap, describe_offsets
 from customer_profiles.processing.report import MicroBatch, RunReport
 
 if TYPE_CHECKING:
@@ -61,6 +61,11 @@ def gap_lines(gaps: Sequence[Mapping[str, Any]]) -> list[str]:
         lines.append(f"  {printable(name)}: {rows:,} of its rows are not in the lake")
     if any(gap["sources"] is None for gap in gaps):
         action = "The next run of `make process` says which sources they came from."
+    elif missing.keys() == {REDRIVEN}:
+        action = "`make redrive` sends these rows again; then run `make process`."
+    elif REDRIVEN in missing:
+        action = "`make redrive`, and `make ingest` of the sources, send them again; then run "
+        action += "`make process`."
     elif missing:
         action = "`make ingest` of these sources sends them again; then run `make process`."
     else:

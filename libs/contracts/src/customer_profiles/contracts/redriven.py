@@ -15,7 +15,7 @@ from customer_profiles.contracts.messages import (
     read_object,
     shown,
 )
-from customer_profiles.contracts.progress import MAX_TOPIC_ID_LENGTH
+from customer_profiles.contracts.progress import MAX_TOPIC_ID_LENGTH, NO_TOPIC
 
 _DEAD_LETTER_ID = re.compile(rb"\d{1,10}/\d{1,19}", re.ASCII)
 _EVENT_ID = re.compile("[0-9a-f]{32}")
@@ -34,7 +34,8 @@ class Redriven:
     topic_id: str | None = None
     """Kafka's id of the topic that has the dead letter; None in records of old versions.
 
-    A dead letter of another topic may have the same id, and is another one."""
+    A dead letter of another topic may have the same id, and is another one. `NO_TOPIC` says that
+    the event was lost before anybody read it, so that the dead letter is open again."""
     source: str | None = None
     """The source of the row; None in records of old versions."""
     source_row: int | None = None
@@ -42,7 +43,9 @@ class Redriven:
 
     def to_json(self) -> str:
         """Encode the record as the value of a message."""
-        return json.dumps({name: value for name, value in asdict(self).items() if value is not None})
+        return json.dumps(
+            {name: value for name, value in asdict(self).items() if value is not None}
+        )
 
     @classmethod
     def from_json(cls, data: bytes | str | None) -> Redriven:
@@ -69,7 +72,9 @@ class Redriven:
 def _can_be(name: str, value: object) -> bool:
     if name == "source_row":
         return is_count(value)
-    return is_name(value, MAX_TOPIC_ID_LENGTH if name == "topic_id" else MAX_SOURCE_LENGTH)
+    if name == "topic_id":
+        return value == NO_TOPIC or is_name(value, MAX_TOPIC_ID_LENGTH)
+    return is_name(value, MAX_SOURCE_LENGTH)
 
 
 def decode_redriven(key: bytes | None, value: bytes | None) -> tuple[str, Redriven | None]:

@@ -12,6 +12,9 @@ from typing import Any
 from customer_profiles.lake.layout import GAPS
 from customer_profiles.lake.object_store import ObjectStore
 
+REDRIVEN = "dead letters/redriven"
+"""Stands for the source of redriven rows in a gap. No file's name has a slash."""
+
 
 @dataclass(frozen=True, slots=True)
 class IncompleteSource:
@@ -19,7 +22,7 @@ class IncompleteSource:
 
     source: str
     rows: int
-    """Rows that ingestion sent as events."""
+    """Rows that ingestion sent as events, or that were redriven."""
     missing: int
     """How many of them the lake lacks."""
 
@@ -121,7 +124,8 @@ def compared(gap: Gap, sent: Mapping[str, int], landed: Mapping[str, int], now: 
 
     Args:
         gap: an open gap.
-        sent: by source, the rows that ingestion sent as events. The gap keeps those it knows.
+        sent: by source, the rows that ingestion sent as events. The gap keeps those it knows,
+            except of redriven rows, which become more.
         landed: by source, the rows in the lake.
         now: ISO 8601, UTC.
 
@@ -131,6 +135,8 @@ def compared(gap: Gap, sent: Mapping[str, int], landed: Mapping[str, int], now: 
     """
     before = gap.sources
     rows = dict(sent) if before is None else {source.source: source.rows for source in before}
+    if REDRIVEN in rows:
+        rows[REDRIVEN] = sent.get(REDRIVEN, 0)
     sources = tuple(
         IncompleteSource(source, number, number - landed.get(source, 0))
         for source, number in sorted(rows.items())

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import cast
 
 from customer_profiles.common.clock import now_utc
 from customer_profiles.common.errors import PipelineError, first_line
+from customer_profiles.contracts import Redriven
+from customer_profiles.kafka.redriven_records import mark_redriven_lost, read_redriven
 from customer_profiles.kafka.source_records import NO_TOPIC, mark_lost
-from customer_profiles.lake.gaps import Gap, compared, open_gaps, read_gaps, write_gaps
+from customer_profiles.lake.gaps import (
+    REDRIVEN,
+    Gap,
+    compared,
+    open_gaps,
+    read_gaps,
+    write_gaps,
+)
 from customer_profiles.processing.stages.topic import Horizon
 from customer_profiles.processing.state import Context, RunState
-from customer_profiles.processing.tasks.sources import SourceRows, count_sources
+from customer_profiles.processing.tasks.sources import PresentEvents, count_sources
 
 logger = logging.getLogger(__name__)
 
@@ -67,18 +75,26 @@ def _compare(
     refilled = [gap for gap in open_gaps(gaps) if gap.sources and state.batches]
     if not unknown and not refilled:
         return gaps
+    # Read before the topic's ends where rows may be called lost: those are in the lake by now.
+    redriven = horizon.redriven if unknown else read_redriven(context.tasks.kafka)
+    landed, present = _count(context, state, redriven)
+    lost_rows = {
+        letter: record for letter, record in redriven.items() if record.event_id not in present
+    }
     known = horizon.sources or {}
     sent = {source: record.accepted for source, record in known.items()}
-    landed = _count(context, state)
+    sent[REDRIVEN], landed[REDRIVEN] = len(redriven), len(redriven) - len(lost_rows)
     after = {gap.key: compared(gap, sent, landed, now) for gap in (*unknown, *refilled)}
-    lost = {
-        source.source
-        for gap in unknown
-        for source in after[gap.key].sources or ()
-        if known[source.source].content.get("topic_id") != NO_TOPIC
-    }
+    named = {source.source for gap in unknown for source in after[gap.key].sources or ()}
+    lost = [
+        known[source]
+        for source in sorted(named - {REDRIVEN})
+        if known[source].content.get("topic_id") != NO_TOPIC
+    ]
     # Before the gap names them: a run that is killed in between looks again.
-    mark_lost(context.tasks.kafka, [known[source] for source in sorted(lost)])
+    mark_lost(context.tasks.kafka, lost)
+    if REDRIVEN in named:
+        mark_redriven_lost(context.tasks.kafka, lost_rows)
     gaps = tuple(after.get(gap.key, gap) for gap in gaps)
     write_gaps(context.store, gaps)
     for gap in after.values():
@@ -89,16 +105,26 @@ def _compare(
     return gaps
 
 
-def _count(context: Context, state: RunState) -> Counter[str]:
-    """Count what the lake has of each source, on the cluster."""
+def _count(
+    context: Context, state: RunState, redriven: Mapping[str, Redriven]
+) -> tuple[Counter[str], set[str]]:
+    """Count what the lake has of each source, on the cluster.
+
+    Returns:
+        The rows by source, and which redriven events the lake has.
+    """
     context.start_spark(state.live_index)
     cluster = context.spark.start()
     buckets = range(context.settings.buckets)
     groups = min(len(buckets), 4 * cluster.cores)
-    rdd = cluster.context.parallelize(list(buckets), groups).mapPartitions(
-        partial(count_sources, context.tasks, context.batch_log.last_committed)
-    )
+    keys = [(record.event_id, record.source, record.source_row) for record in redriven.values()]
+    count = partial(count_sources, context.tasks, context.batch_log.last_committed, keys)
+    rdd = cluster.context.parallelize(list(buckets), groups).mapPartitions(count)
     counts: Counter[str] = Counter()
-    for result in cast("Iterable[SourceRows]", context.spark.run(rdd, "sources", groups)):
-        counts[result.source] += result.rows
-    return counts
+    present: set[str] = set()
+    for result in context.spark.run(rdd, "sources", groups):
+        if isinstance(result, PresentEvents):
+            present |= result.event_ids
+        else:
+            counts[result.source] += result.rows
+    return counts, present

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from customer_profiles.common.clock import now_utc
 from customer_profiles.common.errors import PipelineError
+from customer_profiles.contracts import Redriven
 from customer_profiles.kafka.admin import TopicState, topic_state
+from customer_profiles.kafka.redriven_records import read_redriven
 from customer_profiles.kafka.source_records import SourceRecord, read_sources
 from customer_profiles.lake.batch_log import LandedBatch
 from customer_profiles.lake.gaps import (
@@ -33,6 +35,8 @@ class Horizon:
     topic: TopicState
     sources: Mapping[str, SourceRecord] | None = None
     """The sources that are in the topic up to here; None where nobody has to know them."""
+    redriven: Mapping[str, Redriven] = field(default_factory=dict)
+    """The redriven rows that are in the topic up to here, by dead letter; with `sources` alone."""
     is_new: bool = False
     """The topic is not the one that the batch log knows."""
 
@@ -82,13 +86,14 @@ def _with_sources(context: Context, horizon: Horizon) -> Horizon:
     kafka = context.tasks.kafka
     if all(gap.sources is not None for gap in open_gaps(read_gaps(context.store))):
         return horizon
+    redriven = read_redriven(kafka)
     try:
         sources = read_sources(kafka)
     except PipelineError as error:
         # Other programs may have filled the topic, so that there are no such records.
         logger.debug("no sources are known: %s", error)
         sources = {}
-    return replace(horizon, topic=topic_state(kafka), sources=sources)
+    return replace(horizon, topic=topic_state(kafka), sources=sources, redriven=redriven)
 
 
 def _gap(partition: int, span: tuple[int, int | None], topic_id: str | None) -> Gap:
