@@ -73,9 +73,12 @@ class Supervisor:
                     return
                 if server in missing:
                     self._start(server)
-                elif self._ends_before_it_answers(server, giving_up):
+                elif not self._await_ready(server, giving_up, may_end=True):
                     missing.append(server)
                     self._start(server)
+                else:
+                    ready[server.name].set()
+                    return
                 self._await_ready(server, giving_up)
                 ready[server.name].set()
 
@@ -175,28 +178,25 @@ class Supervisor:
             )
         self._records.write(server.name, process.pid)
 
-    def _ends_before_it_answers(self, server: Server, giving_up: threading.Event) -> bool:
-        """Wait for a server that ran already, and tell whether it ended instead of answering.
+    def _await_ready(
+        self, server: Server, giving_up: threading.Event, *, may_end: bool = False
+    ) -> bool:
+        """Wait until a server answers.
 
-        A worker gives up when it cannot find its master, also while that is starting again.
+        One that ran already may end meanwhile: a worker gives up when it cannot find its master,
+        also while that is starting again.
+
+        Args:
+            server: the server.
+            giving_up: set when another server has failed.
+            may_end: it ran already, so that it can be started again.
+
+        Returns:
+            False if it has ended and may be started again.
         """
-        deadline = time.monotonic() + server.deadline_s
-        while not server.ready():
-            if self._records.process(server.name) is None:
-                logger.info(
-                    "%s has ended; starting it again",
-                    server.name,
-                    extra={"event": "server_restarted", "server": server.name},
-                )
-                return True
-            stop = self._stop_is_requested() or time.monotonic() > deadline
-            if stop or giving_up.wait(POLL_S):
-                break
-        return False
-
-    def _await_ready(self, server: Server, giving_up: threading.Event) -> None:
         started = time.monotonic()
-        while not server.ready():
+        # A server that has ended does not answer, whoever answers in its place.
+        while not server.ready() or self._records.process(server.name) is None:
             waited_s = time.monotonic() - started
             if self._stop_is_requested():
                 raise StackError(
@@ -204,6 +204,13 @@ class Supervisor:
                     "Run `make up` to start it again."
                 )
             if self._records.process(server.name) is None:
+                if may_end:
+                    logger.info(
+                        "%s has ended; starting it again",
+                        server.name,
+                        extra={"event": "server_restarted", "server": server.name},
+                    )
+                    return False
                 raise StackError(
                     f"{server.name} ended while it was starting.\n{self._log_tail(server.name)}"
                 )
@@ -213,7 +220,7 @@ class Supervisor:
                     f"{self._log_tail(server.name)}"
                 )
             if giving_up.wait(POLL_S):
-                return
+                return True
         seconds = time.monotonic() - started
         logger.info(
             "%s answers (%.0f s) at %s",
@@ -222,6 +229,7 @@ class Supervisor:
             server.address,
             extra={"event": "server_ready", "server": server.name},
         )
+        return True
 
     def _log_tail(self, name: str) -> str:
         path = self.log_path(name)

@@ -153,6 +153,28 @@ def test_a_server_that_ran_and_gives_up_before_it_answers_is_started_again(
     assert supervisor.state("one") is not None
 
 
+def test_a_server_that_ends_although_somebody_answers_for_it_is_started_again(
+    supervisor: Supervisor,
+) -> None:
+    """A master may list a worker for a moment after that has ended."""
+    assert supervisor.up([server("one")]) == ["one"]
+    first = supervisor.state("one")
+    assert first is not None
+    answers = iter(["while it ends"])
+
+    def ready() -> bool:
+        # It ends when `up` has seen that it runs.
+        if next(answers, None):
+            psutil.Process(first.pid).kill()
+            psutil.wait_procs([psutil.Process(first.pid)], timeout=10)
+        return True
+
+    assert supervisor.up([replace(server("one"), ready=ready)]) == ["one"]
+    again = supervisor.state("one")
+    assert again is not None
+    assert again.pid != first.pid
+
+
 def test_another_program_with_the_recorded_process_id_is_not_a_server(tmp_path: Path) -> None:
     supervisor = Supervisor(settings(tmp_path))
     (tmp_path / "run").mkdir()
