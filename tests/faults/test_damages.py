@@ -1,12 +1,13 @@
 """Damage of the lake, the index and the topics on real servers: found, named, and mended.
 
-`DAMAGES=all make test TESTS=tests/faults/test_damages.py` tries every damage of every kind of
-object, which takes some minutes, and prints the table. Without it, a part runs that has every kind
-of damage and every kind of object. The same table in process is `tests/unit/processing/damages.py`.
+`make bench-damages` tries every damage of every kind of object, which takes some minutes, and shows
+the table. Otherwise a part runs that has every kind of damage and every kind of object. The same
+table in process is `tests/unit/processing/damages.py`.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -36,6 +37,8 @@ from tests.integration.conftest import Stack, ingest, lake_profiles, process, ru
 from tests.support import oracle
 
 FULL = os.environ.get("DAMAGES") == "all"
+KEPT_RESULTS = os.environ.get("DAMAGES_RESULTS")
+"""Where `make bench-damages` wants the rows of its table."""
 ROWS = 1_200
 SEED = 77
 Copy = dict[str, tuple[bytes, dict[str, str]]]
@@ -110,8 +113,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
         # What DuckDB computes has no rejected rows.
         rows.filter(pl.col("user_session").is_not_null()).write_csv(csv.with_name("valid.csv"))
         yield built
-        if FULL:
-            print_table()
+        if KEPT_RESULTS:
+            Path(KEPT_RESULTS).write_text(json.dumps([result.row() for result in RESULTS]))
 
 
 TARGETS: dict[str, Callable[[Lake], str]] = {
@@ -199,7 +202,31 @@ PART = {
     ("delete", "manifest"),
 }
 CELLS = [(kind, target) for target in TARGETS for kind in DAMAGES if FULL or (kind, target) in PART]
-RESULTS: list[tuple[str, str, str, str, float]] = []
+
+
+@dataclass
+class Result:
+    """What became of one damage."""
+
+    target: str
+    damage: str
+    found_by: str
+    findings: tuple[Finding, ...]
+    seconds: float
+    mended_by: str
+
+    def row(self) -> tuple[str, ...]:
+        """Return the row of the table: a finding's kind, and the command that it names."""
+        kinds = dict.fromkeys(f"`{f.kind}`, `{f.remedy}`" for f in self.findings)
+        finding = next(iter(kinds), "none: nothing differs")
+        found_by = f"`make {self.found_by}`" if self.findings else "-"
+        return (
+            *(self.target, self.damage, found_by, finding),
+            *(f"{self.seconds:.1f}", self.mended_by),
+        )
+
+
+RESULTS: list[Result] = []
 
 
 def quiet(*_: object) -> None:
@@ -213,6 +240,13 @@ def find(lake: Lake) -> tuple[str, tuple[Finding, ...]]:
         if diagnosis.findings:
             return "verify DEEP=1" if deep else "verify", diagnosis.findings
     return "harmless", ()
+
+
+def find_in_time(lake: Lake) -> tuple[str, tuple[Finding, ...], float]:
+    """Do what `find` does; also return the seconds that it took."""
+    began = time.monotonic()
+    level, findings = find(lake)
+    return level, findings, time.monotonic() - began
 
 
 def mend(lake: Lake) -> str:
@@ -248,23 +282,15 @@ def test_a_damage_is_found_named_and_mended(lake: Lake, kind: str, target: str) 
     lake.restore()
     name = TARGETS[target](lake)
     DAMAGES[kind](lake, name)
-    began = time.monotonic()
-    level, findings = find(lake)
-    seconds = time.monotonic() - began
+    level, findings, seconds = find_in_time(lake)
     is_same = kind == "roll back" and lake.copies[0].get(name) == lake.copies[-1][name]
     if not is_same:
         named = [finding for finding in findings if finding.object in (name, other_of(name))]
         assert named or (kind == "roll back" and findings), [*map(str, findings)]
+        findings = tuple(named) or findings
     done = mend(lake)
     check(lake)
-    RESULTS.append((target, kind, level, done, seconds))
-
-
-def print_table() -> None:
-    """Print what was tried, as a table for docs/integrity.md."""
-    print("\n| object | damage | found by | in s | mended by |\n|---|---|---|---|---|")
-    for target, kind, level, done, seconds in RESULTS:
-        print(f"| {target} | {kind} | `make {level}` | {seconds:.1f} | {done} |")
+    RESULTS.append(Result(target, kind, level, findings, seconds, done))
 
 
 # ---- the index
@@ -322,14 +348,22 @@ def test_a_damage_of_the_index_is_found_and_mended(
     lake.restore()
     mend(lake)
     damage(lake)
-    level, findings = find(lake)
+    level, findings, seconds = find_in_time(lake)
     assert any(finding.object.startswith(name) for finding in findings), [*map(str, findings)]
     done = mend(lake)
     check(lake)
-    RESULTS.append((name, damage.__name__.replace("_", " "), level, done, 0.0))
+    RESULTS.append(Result(name, damage.__name__.replace("_", " "), level, findings, seconds, done))
 
 
 # ---- the topics. The last one replaces raw_events, so the order matters.
+
+
+ANEW = "delete and make anew"
+
+
+def note_topic(topic: Topic, mended_by: str) -> None:
+    """Note a topic whose loss costs no more than repeating the commands that it serves."""
+    RESULTS.append(Result(f"topic {topic.name}", ANEW, "harmless", (), 0.0, mended_by))
 
 
 def make_anew(lake: Lake, topic: Topic) -> None:
@@ -348,7 +382,11 @@ def test_messages_that_the_lake_has_may_be_removed(lake: Lake) -> None:
     removed = [TopicPartition(RAW_EVENTS.name, 0, half)]
     for deletion in lake.admin.delete_records(removed).values():
         deletion.result()
-    assert find(lake) == ("harmless", ())
+    level, findings, seconds = find_in_time(lake)
+    assert (level, findings) == ("harmless", ())
+    RESULTS.append(
+        Result("topic raw_events", "remove what was read", level, findings, seconds, "-")
+    )
 
 
 def test_a_lost_progress_topic_costs_a_second_sending_and_changes_no_profile(lake: Lake) -> None:
@@ -358,6 +396,7 @@ def test_a_lost_progress_topic_costs_a_second_sending_and_changes_no_profile(lak
     assert report["accepted"] > 0
     assert process(lake.stack)["events_landed"] == report["accepted"]
     check(lake)
+    note_topic(PROGRESS, "ingest, process")
 
 
 def test_a_lost_topic_of_redriven_letters_sends_no_event_twice(lake: Lake, tmp_path: Path) -> None:
@@ -378,22 +417,24 @@ def test_a_lost_topic_of_redriven_letters_sends_no_event_twice(lake: Lake, tmp_p
     again = lake.stack.python(*arguments)
     assert "0 sent" in again.stdout, again.stdout + again.stderr
     assert "5 in already" in again.stdout
+    note_topic(REPLAYED, "redrive")
 
 
 def test_lost_dead_letters_are_noticed_and_their_counts_follow_the_topic(lake: Lake) -> None:
     process(lake.stack)
     make_anew(lake, DEAD_LETTERS)
-    level, findings = find(lake)
+    level, findings, seconds = find_in_time(lake)
     assert level == "verify"
     assert any(finding.object == f"topic {DEAD_LETTERS.name}" for finding in findings)
-    mend(lake)
+    done = mend(lake)
+    RESULTS.append(Result(f"topic {DEAD_LETTERS.name}", ANEW, level, findings, seconds, done))
 
 
 def test_another_topic_is_named_and_the_lake_goes_on_with_it(lake: Lake) -> None:
     process(lake.stack)
     before = {name: data for name, (data, _) in lake.copy().items() if "profiles.parquet" in name}
     make_anew(lake, RAW_EVENTS)
-    _, findings = find(lake)
+    level, findings, seconds = find_in_time(lake)
     assert any(finding.object == f"topic {RAW_EVENTS.name}" for finding in findings)
     refused = lake.stack.python("customer_profiles.processing", "process")
     assert refused.returncode == 1
@@ -401,4 +442,6 @@ def test_another_topic_is_named_and_the_lake_goes_on_with_it(lake: Lake) -> None
     accepted = lake.stack.python("customer_profiles.processing", "process", "--new-topic")
     assert accepted.returncode == 0, accepted.stdout + accepted.stderr
     assert find(lake) == ("harmless", ())
+    done = "process NEW_TOPIC=1"
+    RESULTS.append(Result(f"topic {RAW_EVENTS.name}", ANEW, level, findings, seconds, done))
     assert {n: d for n, (d, _) in lake.copy().items() if "profiles.parquet" in n} == before

@@ -137,7 +137,7 @@ TARGETS = tuple(
         dashboard report
         bench-ingest bench-process bench-stream screenshots test test-fast coverage reference sbom
         release-notes demo assign expose exposures experiment experiment-plan
-        experiment-demo
+        experiment-demo bench-damages
         """,
     )
 )

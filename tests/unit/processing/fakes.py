@@ -543,6 +543,12 @@ class Pipeline:
             "rejected rows": rejected,
         }
 
+    def stored_profiles(self) -> dict[str, Any]:
+        """Return what the live index has, visible to searches or not, without times of runs."""
+        assert self.index.live is not None
+        stored = self.index.stored[self.index.live.name]
+        return _without_times({user_id: stored[user_id][1] for user_id in sorted(stored)})
+
     def assert_index_equals_lake(self) -> Self:
         assert self.index.documents() == self.lake_profiles()
         return self

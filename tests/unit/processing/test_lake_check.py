@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from customer_profiles.contracts import RAW_EVENTS
 from customer_profiles.lake import compaction
 from customer_profiles.lake.batch_log import BatchLog
 from customer_profiles.lake.errors import DamagedObjectError
@@ -25,7 +27,7 @@ from customer_profiles.lake.layout import (
 )
 from customer_profiles.lake.manifest import Manifest
 from customer_profiles.processing import stream_state
-from customer_profiles.processing.batch import process
+from customer_profiles.processing.batch import land_all, process, update_profiles
 from customer_profiles.processing.outcome import failure_of
 from customer_profiles.processing.report import RunReport
 from customer_profiles.processing.stages import build_profiles as build_profiles_stage
@@ -326,49 +328,92 @@ def test_a_lake_of_an_older_copy_is_found_by_the_index(pipeline: Pipeline) -> No
     assert process(pipeline.context()).mended == []
 
 
-def killed_runs(pipeline: Pipeline, step: int) -> Iterator[None]:
-    """Kill a run after each of its writes, or after each of some; yield after each."""
+def follow_some_batches(pipeline: Pipeline) -> None:
+    """Do what a stream does: two steps with a checkpoint between them, and its end."""
+    context = pipeline.context(STREAM_INTERVAL="1")
+    run = update_profiles(context, land_all(context, load_state(context, holds_lease=True)))
+    state = StreamState(run, lagging={})
+    for batch in (5, 6):
+        produce(pipeline, batch)
+        state, _ = step(context, state)
+        state = checkpoint(context, state)
+    finish(context, state)
+
+
+def run_twice(pipeline: Pipeline) -> None:
+    """Do two runs, so that a kill of the second one meets what the first one has compacted."""
+    process(pipeline.context())
+    produce(pipeline, 5)
+    process(pipeline.context())
+
+
+def killed(pipeline: Pipeline, act: Callable[[Pipeline], object], step: int) -> Iterator[int]:
+    """Kill runs after each of some of their writes; yield the number of the kill after each."""
     before = pipeline.snapshot()
-    writes = 0
-    while True:
+    for kill in count():
         pipeline.restore(before)
-        pipeline.store.stop_after(writes)
-        try:
-            process(pipeline.context())
-        except InterruptedError:
-            pipeline.store.stop_after(None)
-            yield
-            writes += step
-        else:
-            pipeline.store.stop_after(None)
+        if not dies(pipeline, act, kill * step):
             return
+        yield kill
+
+
+def dies(pipeline: Pipeline, act: Callable[[Pipeline], object], writes: int) -> bool:
+    """Let a run die after so many writes, unless it needs fewer."""
+    pipeline.store.stop_after(writes)
+    try:
+        act(pipeline)
+    except InterruptedError:
+        return True
+    finally:
+        pipeline.store.stop_after(None)
+    return False
 
 
 # With a checkpoint, the numbers come from there. Without one, they come from manifest and commits.
-@pytest.mark.parametrize(("logged_batches", "step"), [(3, 5), (100, 2)])
+@pytest.mark.parametrize("logged_batches", [3, 100])
+@pytest.mark.parametrize(
+    ("act", "step", "again"),
+    [
+        (lambda pipeline: process(pipeline.context()), 5, False),
+        (follow_some_batches, 17, False),
+        # The run after a killed one is killed, too, and so is its compaction.
+        (run_twice, 13, True),
+        (follow_some_batches, 29, True),
+    ],
+    ids=["a run", "a stream", "two runs", "a stream and a run"],
+)
 def test_what_a_killed_run_leaves_is_no_finding(
     pipeline: Pipeline,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
-    logged_batches: int,
+    act: Callable[[Pipeline], object],
     step: int,
+    logged_batches: int,
+    *,
+    again: bool,
 ) -> None:
     monkeypatch.setattr(compaction, "MIN_COMPACTED_FILES", 3)
     monkeypatch.setattr(build_profiles_stage, "MAX_LOGGED_BATCHES", logged_batches)
+    monkeypatch.setattr(stream_state, "FLUSH_INTERVAL_S", 2)
     produce(pipeline, 4)
     kills = 0
-    for _ in killed_runs(pipeline, step):
+    for kill in killed(pipeline, act, step):
         kills += 1
         caplog.clear()
+        if again:
+            produce(pipeline, 7)
+            dies(pipeline, lambda pipeline: process(pipeline.context()), (7 * kill + 3) % 41)
         report = process(pipeline.context())
-        assert report.mended == []
-        assert [line for line in caplog.messages if "lake" in line] == []
+        assert (report.mended, report.failed_buckets) == ([], {})
+        assert [line for line in caplog.messages if "lake" in line or "compacted" in line] == []
         assert process(pipeline.context()).mended == []
         manifest = Manifest.load(pipeline.store)
         assert manifest is not None
-        assert {entry.events for entry in manifest.by_bucket.values()} == {20}
-        assert manifest.through_batch == 4
-    assert kills > 4
+        produced = len(pipeline.topics.values(RAW_EVENTS)) // BUCKETS
+        assert {entry.events for entry in manifest.by_bucket.values()} == {produced}
+        assert manifest.through_batch == BatchLog(pipeline.store).last_committed
+        assert pipeline.result()["lake"] == pipeline.stored_profiles()
+    assert kills > 3
 
 
 def test_a_lake_of_0_2_goes_on_and_learns_what_it_holds(

@@ -16,7 +16,6 @@ from customer_profiles.contracts import (
     DEAD_LETTERS,
     REPLAYED,
     DeadLetter,
-    InvalidMessageError,
     InvalidMessages,
     Reason,
     Topic,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 from customer_profiles.kafka.admin import TopicState
 from customer_profiles.kafka.errors import OffsetOutOfRangeError
-from customer_profiles.lake.batch_log import LandedBatch
+from customer_profiles.lake.batch_log import LandedBatch, OffsetSpan
 from customer_profiles.processing.patience import Retry, try_once
 from customer_profiles.processing.report import RunReport
 from customer_profiles.processing.stages.build_profiles import build_profiles
@@ -114,6 +115,8 @@ class Landed:
     state: RunState
     number: int
     batch: LandedBatch
+    removed: Mapping[int, OffsetSpan] = field(default_factory=dict)
+    """The offsets that were removed after the look at the topic, by partition."""
 
 
 def land_next(context: Context, state: RunState, topic: TopicState) -> Landed | None:
@@ -121,15 +124,18 @@ def land_next(context: Context, state: RunState, topic: TopicState) -> Landed | 
     planned = plan_batch(context, topic)
     if planned is None:
         return None
+    removed: Mapping[int, OffsetSpan] = {}
     try:
         state, landed = land_batch(context, state, planned)
     except OffsetOutOfRangeError:
         # Messages were removed after the look at the topic. The batch lands what is left of it.
-        planned = plan_batch(context, look_at_topic(context).topic)
+        horizon = look_at_topic(context)
+        removed = horizon.removed
+        planned = plan_batch(context, horizon.topic)
         if planned is None:
             raise
         state, landed = land_batch(context, state, planned)
-    return Landed(state, planned.batch.number, landed)
+    return Landed(state, planned.batch.number, landed, removed)
 
 
 def update_profiles(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from customer_profiles.common.errors import DegradedError, PipelineError
 from customer_profiles.common.run_record import RunRecord, Status
@@ -25,14 +27,16 @@ def write_report(
         code = failure.exit_code
         status = Status.DEGRADED if isinstance(failure, DegradedError) else Status.FAILED
     try:
-        _note_gaps(report, reports / "gaps.txt")
+        note_gaps(report.gaps, reports)
         return record.finish(status, exit_code=code, error=str(failure) if failure else None), None
     except (PipelineError, OSError) as error:
         return None, PipelineError(str(error))
 
 
-def _note_gaps(report: RunReport, note: Path) -> None:
-    if lines := gap_lines(report.gaps):
+def note_gaps(gaps: Sequence[Mapping[str, Any]], reports: Path) -> None:
+    """Leave the open gaps, as in the report, for `make status`."""
+    note = reports / "gaps.txt"
+    if lines := gap_lines(gaps):
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text("\n".join(lines) + "\n")
     else:

@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from functools import partial
 
 from customer_profiles.common.outages import Outages
-from customer_profiles.kafka.admin import TopicState
 from customer_profiles.kafka.errors import BrokerUnavailableError
 from customer_profiles.lake.batch_log import LandedBatch
 from customer_profiles.lake.expectation import expected_events
@@ -33,8 +32,9 @@ from customer_profiles.processing.stages.index import (
 )
 from customer_profiles.processing.stages.plan import load_state
 from customer_profiles.processing.stages.publish import publish_report, publish_run
-from customer_profiles.processing.stages.topic import look_at_topic
+from customer_profiles.processing.stages.topic import Horizon, look_at_topic
 from customer_profiles.processing.state import Context, RunState
+from customer_profiles.processing.stream_gaps import look_again, settle_at_end, watch_gaps
 from customer_profiles.processing.stream_state import (
     CHECKPOINT_INTERVAL_S,
     REPORTED_BATCHES,
@@ -126,7 +126,7 @@ def step(
     """
     began = time.perf_counter()
     state = look_for_index(context, state)
-    landed, topic = retry(partial(_land, context, state.run))
+    landed, horizon = retry(partial(_land, context, state.run))
     newest: _Newest | None = None
     land_s = 0.0
     if landed is not None:
@@ -139,8 +139,12 @@ def step(
     index_error = flush_error or (newest.error if newest else None)
     if index_error or ((newest or is_flushing) and state.run.live_index):
         state = replace(state, index_error=index_error)
+    removed = {**horizon.removed, **(landed.removed if landed else {})}
+    run, watch = retry(partial(watch_gaps, context, state.run, state.gaps, removed))
+    state = replace(state, run=run, gaps=watch)
     if time.monotonic() - state.saved_at > CHECKPOINT_INTERVAL_S:
         state = retry(partial(checkpoint, context, state))
+        state = replace(state, gaps=look_again(context, state.run, state.gaps))
     if newest is None:
         return state, None
     seconds = time.perf_counter() - began
@@ -154,7 +158,7 @@ def step(
         customers=newest.customers,
         seconds=round(seconds, 3),
         seconds_by_stage={name: round(value, 3) for name, value in stages.items()},
-        lag_events=unread_messages(context, topic),
+        lag_events=unread_messages(context, horizon.topic),
         lag_seconds=lag_seconds(newest.landed, visible_at),
         lagging_buckets=len(state.lagging),
         error=index_error,
@@ -173,7 +177,7 @@ def finish(context: Context, state: StreamState) -> StreamState:
     # Buckets that were flushed after the last micro-batch may still be invisible to searches.
     if run.live_index is not None and (error := refresh(context, run.live_index)):
         run = replace(run, index_error=run.index_error or error)
-    run = count_events(context, run, state.uncounted)
+    run = count_events(context, settle_at_end(context, run), state.uncounted)
     state = replace(state, run=run, uncounted=frozenset(), results=())
     write_batches(context, state)
     return state
@@ -189,10 +193,10 @@ class _Newest:
     error: str | None = None
 
 
-def _land(context: Context, run: RunState) -> tuple[Landed | None, TopicState]:
+def _land(context: Context, run: RunState) -> tuple[Landed | None, Horizon]:
     """Land what the topic has now, at most a micro-batch."""
-    topic = look_at_topic(context).topic
-    return land_next(context, run, topic), topic
+    horizon = look_at_topic(context)
+    return land_next(context, run, horizon.topic), horizon
 
 
 def _index_batch(context: Context, state: StreamState, new: Landed) -> tuple[StreamState, _Newest]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from customer_profiles.common.reports import write_json
@@ -24,6 +24,7 @@ from customer_profiles.processing.stages.build_profiles import (
 from customer_profiles.processing.stages.count_events import count_events
 from customer_profiles.processing.stages.index import find_live_index
 from customer_profiles.processing.state import Context, RunState
+from customer_profiles.processing.stream_gaps import GapWatch
 from customer_profiles.processing.tasks.profile import BucketResult, ProfileTask
 from customer_profiles.search.errors import IndexRefusedError, IndexUnavailableError
 
@@ -57,6 +58,7 @@ class StreamState:
     """The last `REPORTED_BATCHES`."""
     index_error: str | None = None
     """Why the index took no profiles when it was last asked."""
+    gaps: GapWatch = field(default_factory=GapWatch)
     saved_at: float = 0.0
     """`time.monotonic` of the last checkpoint."""
 

@@ -21,7 +21,7 @@ from customer_profiles.lake.gaps import (
     with_found,
     write_gaps,
 )
-from customer_profiles.lake.offsets import is_shorter, removed_offsets
+from customer_profiles.lake.offsets import OffsetSpan, is_shorter, removed_offsets
 from customer_profiles.lake.runs import busy_error, is_other_running, this_run
 from customer_profiles.processing.state import Context
 
@@ -39,6 +39,8 @@ class Horizon:
     """The redriven rows that are in the topic up to here, by dead letter; with `sources` alone."""
     is_new: bool = False
     """The topic is not the one that the batch log knows."""
+    removed: Mapping[int, OffsetSpan] = field(default_factory=dict)
+    """The offsets that were removed before they were read, by partition."""
 
 
 def look_at_topic(
@@ -74,18 +76,23 @@ def look_at_topic(
     removed = removed_offsets(topic.watermarks, starts)
     found += [_gap(partition, span, topic.topic_id) for partition, span in removed.items()]
     _record(context, found)
-    horizon = Horizon(topic, is_new=is_new)
-    return _with_sources(context, horizon) if with_sources else horizon
+    horizon = Horizon(topic, is_new=is_new, removed=removed)
+    # Nobody has compared a gap with them whose sources are not named yet.
+    if with_sources and any(gap.sources is None for gap in open_gaps(read_gaps(context.store))):
+        sent = read_sent(context)
+        return replace(sent, is_new=is_new, removed=removed)
+    return horizon
 
 
-def _with_sources(context: Context, horizon: Horizon) -> Horizon:
-    """Add the sources if there are gaps that nobody has compared with them yet.
+def read_sent(context: Context) -> Horizon:
+    """Return what ingestion and redrives have sent up to now.
 
-    The ends are read once more after them, so that the run lands everything that they count.
+    The topic's ends are read last, so that a run up to there lands everything that was sent.
+
+    Raises:
+        PipelineError: Kafka does not answer.
     """
     kafka = context.tasks.kafka
-    if all(gap.sources is not None for gap in open_gaps(read_gaps(context.store))):
-        return horizon
     redriven = read_redriven(kafka)
     try:
         sources = read_sources(kafka)
@@ -93,7 +100,7 @@ def _with_sources(context: Context, horizon: Horizon) -> Horizon:
         # Other programs may have filled the topic, so that there are no such records.
         logger.debug("no sources are known: %s", error)
         sources = {}
-    return replace(horizon, topic=topic_state(kafka), sources=sources, redriven=redriven)
+    return Horizon(topic_state(kafka), sources, redriven)
 
 
 def _gap(partition: int, span: tuple[int, int | None], topic_id: str | None) -> Gap:

@@ -13,7 +13,6 @@ from customer_profiles.lake.events import EventPartition
 from customer_profiles.lake.object_store import ObjectStore
 from customer_profiles.processing.tasks.config import TaskConfig
 
-
 RowKey = tuple[str, str | None, int | None]
 """Event id, source and row number of a redriven row; without its place in old records."""
 _KEY = {"event_id": pl.String, "source": pl.String, "source_row": pl.Int64}
