@@ -19,7 +19,7 @@ from customer_profiles.lake.layout import REJECTED_ROWS, SENT_COUNTS, event_coun
 from customer_profiles.lake.parquet import to_parquet
 from customer_profiles.lake.profiles import write_event_counts
 from customer_profiles.processing import metrics
-from customer_profiles.processing.metrics import DashboardMetrics
+from customer_profiles.processing.metrics import COUNTS_FORMAT, DashboardMetrics
 from customer_profiles.profiles.aggregate import build_profiles
 from customer_profiles.profiles.event_counts import (
     METRIC_SCHEMA,
@@ -73,7 +73,7 @@ class Dashboards:
     def events(self) -> dict[str, int]:
         """Return what the index says of each brand."""
         documents = self.indices.documents["event_metrics"].values()
-        return {document["brand"]: document["events"] for document in documents}
+        return {document["brand"] or OTHER: document["events"] for document in documents}
 
     def sent(self, index: str) -> list[tuple[str, str]]:
         """Return the action and the id of what was sent to an index since the last call."""
@@ -404,7 +404,9 @@ def test_objects_in_the_lake_keep_the_keys_of_0_1(dashboards: Dashboards) -> Non
     }
     stored = dashboards.store.objects[SENT_COUNTS]
     assert pl.read_parquet_schema(stored) == METRIC_SCHEMA
-    assert pl.read_parquet_metadata(stored)["index"] == dashboards.indices.uuids["event_metrics"]
+    metadata = pl.read_parquet_metadata(stored)
+    assert metadata["index"] == dashboards.indices.uuids["event_metrics"]
+    assert metadata["format"] == COUNTS_FORMAT
 
 
 def metrics_of(store: MemoryObjectStore) -> DashboardMetrics:
@@ -461,6 +463,30 @@ def test_counts_that_an_older_version_sent_are_not_sent_again(
     stored = pl.read_parquet(store.objects[SENT_COUNTS])
     assert_frame_equal(stored, counts)
     assert stored.schema == METRIC_SCHEMA
+
+
+def test_counts_of_other_brands_that_an_older_version_sent_are_sent_again_once(
+    dashboards: Dashboards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("customer_profiles.profiles.event_counts.TOP_BRANDS", 1)
+    dashboards.count(0, acme=2, rare=1)
+    dashboards.connect().update([0], [0])
+    documents = dashboards.indices.documents["event_metrics"]
+    wanted = {key: dict(document) for key, document in documents.items()}
+    assert {document["brand"] for document in wanted.values()} == {"acme", None}
+    # As version 0.2 left it.
+    stored = dashboards.store.objects[SENT_COUNTS]
+    uuid = pl.read_parquet_metadata(stored)["index"]
+    dashboards.store.put(SENT_COUNTS, to_parquet(pl.read_parquet(stored), {"index": uuid}))
+    for document in documents.values():
+        document["brand"] = document["brand"] or OTHER
+    dashboards.sent("event_metrics")
+    dashboards.connect().update([0], [])
+    assert dashboards.indices.documents["event_metrics"] == wanted
+    (sent,) = dashboards.sent("event_metrics")
+    assert OTHER in sent[1]
+    dashboards.connect().update([0], [])
+    assert dashboards.sent("event_metrics") == []
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from customer_profiles.profiles.event_counts import METRIC_SCHEMA
+from customer_profiles.profiles.event_counts import METRIC_SCHEMA, OTHER
 from customer_profiles.search import metrics_indices
 from customer_profiles.search.client import ElasticsearchConfig
 from customer_profiles.search.documents import document_id
@@ -47,6 +47,14 @@ def test_a_brand_with_special_characters_stays_on_its_line() -> None:
     assert r'"brand":"a\"b\n|"' in document
     (deletion,) = counts_to_ndjson(counts(), delete=True)
     assert deletion == '{"delete":{"_id":"day|2020-09-24T00:00:00Z|view|electronics|x|A"}}\n'
+
+
+def test_other_brands_are_no_brand_to_filter_by() -> None:
+    """Profiles have real brands, so a filter on "(other)" would find no customer."""
+    (line,) = counts_to_ndjson(counts(brand=OTHER))
+    action, document, _ = line.split("\n")
+    assert "|(other)|" in json.loads(action)["index"]["_id"]
+    assert json.loads(document)["brand"] is None
 
 
 def test_counts_have_the_fields_of_their_mapping() -> None:

@@ -36,6 +36,7 @@ from customer_profiles.processing.rejected_counts import RejectedCounts, RowKey
 from customer_profiles.profiles.event_counts import (
     DIMENSIONS,
     METRIC_SCHEMA,
+    OTHER,
     add_counts,
     count_brands,
     reduce_brands,
@@ -52,6 +53,9 @@ from customer_profiles.search.metrics_indices import (
 )
 
 logger = logging.getLogger(__name__)
+
+COUNTS_FORMAT = "2"
+"""The format of the documents in `event_metrics`. Those of format 1 had `OTHER` as a brand."""
 
 
 class DashboardMetrics:
@@ -212,10 +216,11 @@ class DashboardMetrics:
             # Mark rows as in flight, so that an interrupted run sends them again.
             in_flight = new.with_columns(pl.lit(None, pl.Int64).alias("events"))
             kept = pl.concat([sent.join(new, on=DIMENSIONS, how="anti"), in_flight])
-            self._store.put(SENT_COUNTS, to_parquet(kept, {"index": uuid}))
+            metadata = {"index": uuid, "format": COUNTS_FORMAT}
+            self._store.put(SENT_COUNTS, to_parquet(kept, metadata))
             self._indices.send(EVENT_METRICS, counts_to_ndjson(new))
             self._indices.send(EVENT_METRICS, counts_to_ndjson(gone, delete=True))
-            self._store.put(SENT_COUNTS, to_parquet(counts, {"index": uuid}))
+            self._store.put(SENT_COUNTS, to_parquet(counts, metadata))
 
     def _sent_counts(self, uuid: str) -> pl.DataFrame:
         """Return what the index has; nothing where it was made anew, or where nobody knows it."""
@@ -224,10 +229,15 @@ class DashboardMetrics:
             stored = self._store.get(SENT_COUNTS)
             if stored is None:
                 return nothing
-            if pl.read_parquet_metadata(io.BytesIO(stored.data)).get("index") != uuid:
+            metadata = pl.read_parquet_metadata(io.BytesIO(stored.data))
+            if metadata.get("index") != uuid:
                 return nothing
             # Older versions stored narrower sums.
-            return pl.read_parquet(io.BytesIO(stored.data)).cast(pl.Schema(METRIC_SCHEMA))
+            sent = pl.read_parquet(io.BytesIO(stored.data)).cast(pl.Schema(METRIC_SCHEMA))
+            if metadata.get("format") == COUNTS_FORMAT:
+                return sent
+            # Rows without a number of events are sent again.
+            return sent.with_columns(pl.when(pl.col("brand") != OTHER).then("events"))
         except (*UNREADABLE, DamagedObjectError):
             # All counts are sent again.
             return nothing

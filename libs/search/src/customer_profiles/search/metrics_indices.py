@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from customer_profiles.contracts.limits import MAX_DOCUMENT_ID_BYTES
-from customer_profiles.profiles.event_counts import DIMENSIONS
+from customer_profiles.profiles.event_counts import DIMENSIONS, METRIC_SCHEMA, OTHER
 from customer_profiles.search.bulk import bulk, split_bodies
 from customer_profiles.search.client import ElasticsearchConfig, connect, translate_errors
 from customer_profiles.search.documents import document_id, iso_8601, to_double
@@ -141,6 +141,9 @@ class MetricsIndices:
 def counts_to_ndjson(counts: pl.DataFrame, *, delete: bool = False) -> list[str]:
     """Write counts of events as bulk actions for `EVENT_METRICS`.
 
+    A document of `OTHER` brands has no brand: no profile is of "(other)", so a filter on it would
+    leave the panels about customers empty.
+
     Args:
         counts: `METRIC_SCHEMA`. The `DIMENSIONS` of a row make up its id (`document_id`).
         delete: delete the documents instead of indexing them.
@@ -156,6 +159,8 @@ def counts_to_ndjson(counts: pl.DataFrame, *, delete: bool = False) -> list[str]
     if delete:
         lines = pl.concat_str(pl.lit('{"delete":'), metadata, pl.lit("}\n"))
     else:
-        document = pl.struct(*DIMENSIONS, "events", "revenue").struct.json_encode()
+        brand = pl.when(pl.col("brand") != OTHER).then("brand").alias("brand")
+        columns = [brand if name == "brand" else pl.col(name) for name in METRIC_SCHEMA]
+        document = pl.struct(columns).struct.json_encode()
         lines = pl.concat_str(pl.lit('{"index":'), metadata, pl.lit("}\n"), document, pl.lit("\n"))
     return texts.select(lines).to_series().to_list()
