@@ -57,7 +57,7 @@ override EXPERIMENT_NAME = -- "$(if $(EXPERIMENT),$$EXPERIMENT,$(error Name an e
 # Spark's driver needs a Java version that Spark supports, which may not be the one on the PATH.
 override WITH_JAVA = JAVA_HOME="$$($(PY) stack/jvm.py --home spark)"
 
-.PHONY: help demo setup up down status logs clean scale spark-jars sample dataset ingest dead-letters redrive process stream simulate rebuild restore-index summary verify repair profile explain dashboard report bench-ingest bench-process bench-stream screenshots test test-fast coverage test-compose lint format reference sbom release-notes lock alerts health quality bench-quality assign expose exposures experiment experiment-plan experiment-demo bench-experiments bench-damages
+.PHONY: help demo setup up down status logs clean scale spark-jars sample dataset ingest dead-letters redrive process stream simulate rebuild restore-index summary verify repair profile explain dashboard report bench-ingest bench-process bench-stream screenshots test test-fast coverage test-compose lint format reference sbom release-notes lock alerts health quality bench-quality assign expose exposures experiment experiment-plan experiment-demo bench-experiments bench-damages bench-dashboard
 
 # Old names, which `make help` does not list.
 .PHONY: replay replay-live
@@ -220,6 +220,10 @@ bench-experiments: $(READY) ## Check the statistics of experiments by simulation
 
 bench-damages: $(READY) ## Damage a lake, an index and topics in every way, and show what finds and mends each [KEEP=1]
 	@$(WITH_JAVA) $(PY) -m benchmarks.bench_damages $(if $(KEEP),--keep docs/integrity.md)
+
+bench-dashboard: $(READY) ## Measure how long the page takes with 400,000 profiles, in a browser [KEEP=1]
+	@./scripts/browser.sh
+	@$(WITH_JAVA) $(PY) -m benchmarks.bench_dashboard $(if $(KEEP),--keep docs/dashboards.md)
 
 screenshots: $(READY) ## Take the pictures in docs/images from the page that make dashboard serves
 	@$(PY) -m scripts.screenshots
