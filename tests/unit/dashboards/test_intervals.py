@@ -131,6 +131,26 @@ def test_a_chart_without_empty_days_looks_as_with_them(name: str) -> None:
         assert heights(actual, 40) == pytest.approx(heights(expected, 40), abs=0.01)
 
 
+@pytest.mark.parametrize("name", ["revenue", "events", "returning"])
+def test_the_area_of_one_day_is_as_wide_as_the_day(name: str) -> None:
+    panel = PANELS[name]
+    outline, *_ = outlines(panel, rows_of(panel, {"view": {FIRST: 9}}), FIRST, FIRST + 10)
+    edges = [point[0] for point in outline]
+    # The scale leaves some of the 800 pixels to the axis.
+    assert (min(edges), max(edges)) == pytest.approx((0, 80), abs=8)
+
+
+@pytest.mark.parametrize(("days", "width"), [(1, 48), (2, 48), (40, 20)])
+def test_a_column_is_as_wide_as_its_day_but_never_fills_a_panel(days: int, width: int) -> None:
+    rows = [{"time": (FIRST + day) * DAY_MS, "value": 2, "series": "view"} for day in range(days)]
+    spec = {**specification(PANELS["rejected-by-day"], {"values": rows}), "width": 800}
+    # What is drawn is 800 pixels wide, without the axis.
+    del spec["autosize"]
+    svg = vl_convert.vegalite_to_svg(json.dumps(spec), vl_version=VL_VERSION)
+    widths = re.findall(r'aria-roledescription="bar" d="M[\d.]+,[\d.]+h([\d.]+)v', svg)
+    assert [float(found) for found in widths] == pytest.approx([width] * days)
+
+
 def test_a_month_or_a_year_shows_its_average_day() -> None:
     body = panel_search(PANELS["events"])
     key = (date(2024, 2, 1) - date(1970, 1, 1)).days * DAY_MS

@@ -18,6 +18,14 @@ LABEL_WIDTH = 120
 LEGEND_WIDTH = 170
 """Pixels for a name in a legend, where names are not known beforehand."""
 MANY_SERIES = 12
+ROWS = "rows"
+"""The name of a chart's data, by which the page replaces them."""
+DAYS = f"(span(extent(pluck(data('{ROWS}'), 'time'))) / 864e5 + 1)"
+"""Vega's expression for the days from the first to the last row of a chart."""
+COLUMN_WIDTH = f"min(48, width / {DAYS})"
+"""The pixels of a day's column, so that one day does not fill a panel."""
+TICKS = f"max(1, min(width / 90, {DAYS}))"
+"""How many dates an axis shows: few days have none in between."""
 
 
 def specification(panel: Panel, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,7 +42,7 @@ def specification(panel: Panel, data: Mapping[str, Any]) -> dict[str, Any]:
         "width": "container",
         "height": chart_height(panel, len(data.get("values", ()))),
         "autosize": {"type": "fit", "contains": "padding"},
-        "data": data,
+        "data": {"name": ROWS, **data},
         **draw(panel),
     }
 
@@ -146,14 +154,16 @@ def _over_time(panel: Panel) -> dict[str, Any]:
     # A ratio or an average of a day is no number of things per day.
     title = f"{label} a {panel.axis.step}" if panel.number.adds_up else label
     axis = {"title": title, "format": ".0%" if panel.number.percent else "~s", "tickCount": 5}
+    width = {"width": {"expr": COLUMN_WIDTH}} if days else {}
     marks: dict[str, dict[str, Any]] = {
         "area": {"type": "area", "line": not panel.split, "tooltip": True},
-        "column": {"type": "bar", "tooltip": True},
+        "column": {"type": "bar", "tooltip": True, **width},
         # A day without neighbours is a point, no line.
         "line": {"type": "line", "tooltip": True, "point": {"size": 14}},
     }
     x: dict[str, Any] = {"field": "time", "type": "temporal", "axis": {"title": None}}
-    # Columns are as wide as their day or minute.
+    if days:
+        x["axis"] |= {"tickCount": {"expr": TICKS}, "labelOverlap": True, "labelSeparation": 8}
     unit = {"timeUnit": "utcyearmonthdate" if days else "utcyearmonthdatehoursminutes"}
     x |= unit if panel.chart == "column" else {"scale": {"type": "utc"}}
     encoding: dict[str, Any] = {
@@ -193,9 +203,12 @@ def _gaps(panel: Panel) -> list[dict[str, Any]]:
     """
     before = "datum.time - datum.before > 2.5 * datum.step"
     after = "datum.after - datum.time > 1.5 * datum.step"
+    here = "{time: datum.time, share: 1 / (datum.span_days || 1)}"
     points = (
-        "[{time: datum.time - datum.step, share: datum.before_share}, "
-        "{time: datum.time, share: 1 / (datum.span_days || 1)}, "
+        # The area of one step is as wide as the step.
+        f"datum.first === datum.last ? [{here}, "
+        "{time: datum.time + datum.step, share: 1 / (datum.span_days || 1)}] : "
+        f"[{{time: datum.time - datum.step, share: datum.before_share}}, {here}, "
         "{time: datum.time + datum.step, share: datum.after_share}]"
     )
     edges = [

@@ -124,7 +124,7 @@ class Dashboard:
                 "whole": bool(panel.measure and panel.number.adds_up),
                 "row_height": row_height(panel),
                 "empty": empty_hint(panel),
-                "spec": specification(panel, {"name": "rows"}),
+                "spec": specification(panel, {}),
             }
             for panel in self._panels.values()
         ]
@@ -152,7 +152,7 @@ class Dashboard:
             return {"figures": shown, "periods": None, "movements": [], "leader": None}
         for panel in figures:
             response = next(responses)
-            shown[panel.name] |= read_figure(panel, response) if response else no_figure(panel)
+            shown[panel.name] |= read_figure(panel, response) if response else no_figure()
         moved = next(responses)
         if moved is None:
             raise MissingIndexError(f"Elasticsearch has no index {EVENT_METRICS} any more.")
