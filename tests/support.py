@@ -14,6 +14,9 @@ import polars as pl
 
 from customer_profiles.lake.errors import WriteConflictError
 from customer_profiles.lake.object_store import ObjectInfo, ObjectStore, StoredObject
+from customer_profiles.profiles.aggregate import build_profiles
+from customer_profiles.profiles.event_days import find_event_days
+from customer_profiles.profiles.segments import read_segments
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_FILE = ROOT.parent / "shared" / "data" / "multi-category-2019-10.csv"
@@ -43,6 +46,12 @@ def row(**changes: str) -> dict[str, str]:
 def line(**changes: str) -> str:
     """Return a valid row, with some values changed, as a line of CSV."""
     return ",".join(row(**changes).values())
+
+
+def build_indexed(rows: pl.DataFrame, generated_at: datetime) -> pl.DataFrame:
+    """Build profiles by the default rules, with what an index has beside them."""
+    profiles = build_profiles(rows, read_segments(), generated_at)
+    return profiles.join(find_event_days(rows), on="user_id", how="left")
 
 
 def event(**changes: Any) -> dict[str, Any]:
@@ -172,7 +181,8 @@ def oracle(csv: Path) -> pl.DataFrame:
                 round(100.0 * count(*) filter (event_type = 'purchase') / count(*), 2)::double
                     as conversion_rate,
                 sum(price) filter (event_type = 'purchase') as exact_revenue,
-                count(distinct moment::date) as days_active, min(moment) as first_seen,
+                count(distinct moment::date) as days_active,
+                list_sort(list(distinct moment::date)) as event_days, min(moment) as first_seen,
                 max(moment) as last_seen
             from rows group by user_id
         )

@@ -151,7 +151,7 @@ def check_profiles(stack: Stack, csv: Path) -> None:
     """Check every field of every profile against what DuckDB computes from the CSV.
 
     The index must have the same number of documents with the same sums. Its first 10,000 documents
-    must equal the profiles of the lake, field by field.
+    must equal the profiles of the lake, field by field, and have the days with events.
     """
     expected = oracle(csv)
     profiles = pl.from_pandas(lake_profiles(stack)).drop("bucket").sort("user_id")
@@ -175,7 +175,10 @@ def check_profiles(stack: Stack, csv: Path) -> None:
         assert round(response["aggregations"][name]["value"], 2) == float(expected[name].sum())
     hits = response["hits"]["hits"]
     assert all(hit["_id"] == hit["_source"]["user_id"] for hit in hits)
-    texts = documents(profiles.head(len(hits)).cast(PROFILE_SCHEMA))["document"]
+    first = profiles.head(len(hits)).cast(PROFILE_SCHEMA)
+    days = expected.select("user_id", "event_days")
+    indexed = first.join(days, on="user_id", how="left", maintain_order="left")
+    texts = documents(indexed)["document"]
     assert [hit["_source"] for hit in hits] == [json.loads(text) for text in texts]
 
 

@@ -70,7 +70,8 @@ def test_data_of_0_1_is_continued_without_a_rebuild(
     # Documents of 0.1 lack the fields that dashboards filter by, so all are indexed again, once.
     everybody = lake_profiles(stack).shape[0]
     assert report["profiles_indexed"] == everybody
-    filled = {"bool": {"filter": [{"exists": {"field": name}} for name in ("category", "brand")]}}
+    new_fields = ("category", "brand", "event_days")
+    filled = {"bool": {"filter": [{"exists": {"field": name}} for name in new_fields]}}
     assert search(stack, f"{ALIAS}/_count", {"query": filled})["count"] == everybody
     assert live_index(stack) == index
     assert stack.python("customer_profiles.processing", "process").stdout.startswith("Nothing new:")

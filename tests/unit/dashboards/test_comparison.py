@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -68,16 +69,20 @@ def test_nothing_is_compared_without_two_days_of_data(
     assert choose_periods(since, until, FIRST, LAST) is None
 
 
-@pytest.mark.parametrize("days", [2, 30, 41, 365, 3_000_000])
+@pytest.mark.parametrize("days", [2, 30, 41, 365, 3_000_000, date.max.toordinal()])
 def test_a_sparkline_has_at_most_forty_whole_steps(days: int) -> None:
     last = date(1, 1, 1) + timedelta(days - 1)
     periods = Periods(date(1, 1, 1), last, last, last, last)
-    steps = figure_search(PANELS["total-revenue"], periods, [])["aggs"]["spark"]
-    step = int(steps["aggs"]["steps"]["date_histogram"]["fixed_interval"].removesuffix("d"))
-    start = date.fromisoformat(steps["filter"]["range"]["time"]["gte"])
-    count, rest = divmod((last - start).days + 1, step)
-    assert rest == 0
-    assert 1 <= count <= 40
+    spark = figure_search(PANELS["total-revenue"], periods, [])["aggs"]["spark"]
+    steps = [
+        (date.fromisoformat(step["from"]), date.fromisoformat(step["to"].removesuffix("||+1d")))
+        for step in spark["aggs"]["steps"]["date_range"]["ranges"]
+    ]
+    assert 1 <= len(steps) <= 40
+    assert steps[-1][1] == last
+    assert len({end - begin for begin, end in steps}) == 1
+    assert all(end + timedelta(1) == begin for (_, end), (begin, _) in pairwise(steps))
+    assert (steps[0][0] - periods.first).days <= (steps[0][1] - steps[0][0]).days
 
 
 def period(**revenue: dict[str, float]) -> dict[str, Any]:

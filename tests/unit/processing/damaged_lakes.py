@@ -316,6 +316,7 @@ def _profile(user_id: str, events: list[dict[str, Any]]) -> dict[str, Any]:
         "favorite_brand": brand,
         "category": category.split(".")[0] if category else "(none)",
         "brand": brand or "(none)",
+        "event_days": sorted({time[:10] for time in times}),
     }
 
 
@@ -373,7 +374,8 @@ def _add_up(rows: Iterable[dict[str, Any]]) -> dict[tuple[str, ...], Count]:
     for row in rows:
         if row["granularity"] == "day":
             names = ("time", "event_type", "category", "brand", "customer_segment")
-            key = tuple(row[name] for name in names)
+            # The index names no brand where it stands for many.
+            key = tuple(row[name] or "(other)" for name in names)
             number, total = counts.get(key, (0, Decimal(0)))
             revenue = Decimal(str(row["revenue"])).quantize(Decimal("0.0001"))
             counts[key] = number + row["events"], total + revenue

@@ -40,6 +40,8 @@ from customer_profiles.processing.stages import land as land_stage
 from customer_profiles.processing.stages import topic as topic_stage
 from customer_profiles.processing.state import Context, Stopwatch
 from customer_profiles.processing.tasks import land as land_tasks
+from customer_profiles.profiles.event_days import find_event_days
+from customer_profiles.profiles.schema import EVENT_DAYS, INDEXED_SCHEMA
 from customer_profiles.profiles.segments import read_segments
 from customer_profiles.search.documents import documents
 from customer_profiles.search.errors import IndexRefusedError, IndexUnavailableError
@@ -326,7 +328,7 @@ class FakeProfileIndex:
         self.requests.append((index.name, version, set(profiles["user_id"])))
         stored = self.stored[index.name]
         refused = self.refused_users & set(profiles["user_id"])
-        for user_id, text in documents(profiles).iter_rows():
+        for user_id, text in documents(profiles.select(*INDEXED_SCHEMA)).iter_rows():
             if user_id not in refused and version >= stored.get(user_id, (0,))[0]:
                 stored[user_id] = version, json.loads(text)
         if refused:
@@ -343,7 +345,8 @@ class FakeProfileIndex:
 
     def get(self, user_id: str) -> dict[str, Any] | None:
         self._answer()
-        return self.documents().get(user_id)
+        found = self.documents().get(user_id)
+        return found and {key: value for key, value in found.items() if key != EVENT_DAYS}
 
     def top_by_revenue(self, count: int) -> list[dict[str, Any]]:
         self._answer()
@@ -525,7 +528,16 @@ class Pipeline:
         """Return the lake's profiles as documents of the index, by customer."""
         names = self.store.list_sizes("customer_profiles/")
         frames = [pl.read_parquet(self.store.objects[name]) for name in names]
-        pairs = chain.from_iterable(documents(frame).iter_rows() for frame in frames)
+        stored = [
+            pl.read_parquet(self.store.objects[name], columns=["user_id", "event_time"])
+            for name in self.store.list_sizes("events/")
+            if name.endswith(".parquet")
+        ]
+        if not stored:
+            return {}
+        days = find_event_days(pl.concat(stored))
+        indexed = [frame.join(days, on="user_id", how="left") for frame in frames]
+        pairs = chain.from_iterable(documents(frame).iter_rows() for frame in indexed)
         return {user_id: json.loads(text) for user_id, text in sorted(pairs)}
 
     def result(self) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import json
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 import polars as pl
@@ -27,7 +28,10 @@ from customer_profiles.processing.tasks.land import land_bucket
 from customer_profiles.processing.tasks.profile import ProfileTask, update_bucket
 from customer_profiles.profiles.schema import PROFILE_SCHEMA
 from customer_profiles.profiles.segments import read_segments
+from customer_profiles.search.documents import documents
+from customer_profiles.search.profile_index import ProfileIndex
 from tests.support import MemoryObjectStore, oracle
+from tests.unit.processing.fakes import FakeProfileIndex
 
 SEGMENTS = read_segments()
 START = datetime(2020, 9, 24, tzinfo=UTC)
@@ -92,19 +96,21 @@ def test_incremental_profiles_equal_rebuilt_ones_and_the_oracle(
     edges = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=6)))
     parts = [rows[start:end] for start, end in zip([0, *edges], [*edges, len(rows)], strict=True)]
     batches = [batch for batch in parts if batch]
-    store = MemoryObjectStore()
+    store, index = MemoryObjectStore(), FakeProfileIndex()
+    ref, profile_index = index.ensure(), cast("ProfileIndex", index)
     offset = 0
     for number, batch in enumerate(batches, 1):
         land_bucket(store, number, 0, [to_parquet(as_landed(batch, offset))])
         offset += len(batch)
         if number == len(batches) or data.draw(st.booleans(), label="run"):
-            task = ProfileTask(number, SEGMENTS, START, None)
+            task = ProfileTask(number, SEGMENTS, START, ref)
             for writes in data.draw(st.lists(st.integers(0, 5), max_size=2), label="killed after"):
                 store.stop_after(writes)
                 with suppress(InterruptedError):
-                    update_bucket(store, None, 0, task)
+                    update_bucket(store, profile_index, 0, task)
                 store.stop_after(None)
-            update_bucket(store, None, 0, task)
+            index.unavailable = number < len(batches) and data.draw(st.booleans(), label="down")
+            update_bucket(store, profile_index, 0, task)
     incremental, _, through_batch = _profiles(store)
     event_counts = read_event_counts(store)
     result = update_bucket(
@@ -122,6 +128,10 @@ def test_incremental_profiles_equal_rebuilt_ones_and_the_oracle(
     assert actual.columns == [name for name in PROFILE_SCHEMA if name not in RUN_FIELDS]
     types = {name: expected.schema[name] for name in actual.columns}
     assert_frame_equal(actual.cast(dict(types)), expected.select(actual.columns), check_exact=True)
+    days = expected.select("user_id", "event_days")
+    wanted = documents(rebuilt.join(days, on="user_id")).iter_rows()
+    indexed = {user_id: document for user_id, (_, document) in index.stored[ref.name].items()}
+    assert indexed == {user_id: json.loads(text) for user_id, text in wanted}
 
     assert_frame_equal(event_counts, read_event_counts(store), check_exact=True)
     days = event_counts.filter(pl.col("granularity") == "day").drop("granularity")

@@ -63,7 +63,7 @@ def test_a_profile_is_printed_as_json(
 ) -> None:
     run("profile", user_id=FIRST, origin=origin)
     printed = capsys.readouterr()
-    assert json.loads(printed.out) == pipeline.index.documents()[FIRST]
+    assert json.loads(printed.out) == pipeline.index.get(FIRST)
     assert printed.err == ""
 
 

@@ -12,13 +12,11 @@ import pytest
 from elasticsearch import ApiError, Elasticsearch
 
 from customer_profiles.common.errors import PipelineError
-from customer_profiles.profiles.aggregate import build_profiles
-from customer_profiles.profiles.segments import read_segments
 from customer_profiles.search.bulk import bulk
 from customer_profiles.search.client import ElasticsearchConfig
 from customer_profiles.search.errors import DocumentsRefusedError, IndexRefusedError
 from customer_profiles.search.profile_index import IndexRef, ProfileIndex
-from tests.support import event, events
+from tests.support import build_indexed, event, events
 from tests.unit.search.support import api_error
 
 
@@ -95,7 +93,7 @@ def test_the_outcome_of_each_document_decides(
     """A busy Elasticsearch is retried. Any other refusal names the index and the reason."""
     index = ProfileIndex(ElasticsearchConfig("http://127.0.0.1:9"))
     monkeypatch.setattr(index, "client", Client(answers))
-    profiles = build_profiles(events(event()), read_segments(), datetime(2026, 1, 1, tzinfo=UTC))
+    profiles = build_indexed(events(event()), datetime(2026, 1, 1, tzinfo=UTC))
     ref = IndexRef("customer_profiles-000007", "u")
     check(partial(index.index_profiles, ref, profiles, 1), message)
     assert pauses == expected_pauses
@@ -197,7 +195,7 @@ def test_a_refused_document_does_not_hold_up_those_after_it(
     client = Client([DONE, refusal(400, "too_long"), DONE, refusal(400, "another"), DONE])
     monkeypatch.setattr(index, "client", client)
     rows = events(*(event(user_id=str(number)) for number in range(5)))
-    profiles = build_profiles(rows, read_segments(), datetime(2026, 1, 1, tzinfo=UTC))
+    profiles = build_indexed(rows, datetime(2026, 1, 1, tzinfo=UTC))
     with pytest.raises(DocumentsRefusedError, match="too_long"):
         index.index_profiles(IndexRef("i", "u"), profiles, 1)
     assert client.answers == []

@@ -11,23 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from customer_profiles.profiles.aggregate import build_profiles
 from customer_profiles.profiles.schema import PROFILE_SCHEMA
-from customer_profiles.profiles.segments import read_segments
 from customer_profiles.search.documents import iso_8601, to_double, to_ndjson
-from tests.support import event, events
+from tests.support import build_indexed, event, events
 
 
 def test_a_bulk_request_contains_whole_profiles_by_user_id() -> None:
     rows = events(
         event(),
         event(event_type="purchase", price=Decimal("11.86"), brand='a"b'),
+        event(event_id="e3", event_time=datetime(1, 1, 1, tzinfo=UTC)),
         event(user_id="8"),
     )
-    profiles = build_profiles(rows, read_segments(), datetime(2026, 1, 1, 12, tzinfo=UTC))
+    profiles = build_indexed(rows, datetime(2026, 1, 1, 12, tzinfo=UTC))
     lines = [json.loads(line) for line in to_ndjson(profiles, 3).splitlines()]
     assert lines[0] == {"index": {"_id": "7", "version": 3, "version_type": "external_gte"}}
-    assert set(lines[1]) == {*PROFILE_SCHEMA, "category", "brand"}
+    assert set(lines[1]) == {*PROFILE_SCHEMA, "category", "brand", "event_days"}
+    assert lines[1]["event_days"] == ["0001-01-01", "2020-09-24"]
     # The same values as the counts of events have.
     assert (lines[1]["category"], lines[1]["brand"]) == (
         lines[1]["favorite_category"].split(".")[0],
@@ -37,6 +37,8 @@ def test_a_bulk_request_contains_whole_profiles_by_user_id() -> None:
     assert lines[1]["profile_generated_at"] == "2026-01-01T12:00:00Z"
     assert lines[2]["index"]["_id"] == "8"
     assert lines[3]["avg_order_value"] is None
+    with pytest.raises(pl.exceptions.ColumnNotFoundError, match="event_days"):
+        to_ndjson(profiles.drop("event_days"), 3)
 
 
 WHOLE_SECONDS = st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)).map(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from customer_profiles.contracts.limits import MAX_KEYWORD_BYTES, MAX_SEARCHED_CHARACTERS
 from customer_profiles.profiles.schema import PROFILE_SCHEMA
 from customer_profiles.search.mapping import (
+    FILTER_FIELDS,
     TEMPLATE,
     keyword_updates,
     profile_updates,
@@ -14,12 +15,12 @@ from customer_profiles.search.mapping import (
 
 def test_the_mapping_lists_every_field_and_refuses_others() -> None:
     mappings = TEMPLATE["template"]["mappings"]
-    assert list(mappings["properties"]) == [*PROFILE_SCHEMA, "category", "brand"]
+    assert list(mappings["properties"]) == [*PROFILE_SCHEMA, "category", "brand", "event_days"]
     assert mappings["dynamic"] == "strict"
     types = {name: field["type"] for name, field in mappings["properties"].items()}
     assert types["user_id"] == types["customer_segment"] == "keyword"
     assert types["total_revenue"] == types["conversion_rate"] == "double"
-    assert types["first_seen"] == "date"
+    assert types["first_seen"] == types["event_days"] == "date"
     assert types["total_events"] == "long"
 
 
@@ -74,8 +75,8 @@ def test_an_older_profile_index_gets_the_fields_of_filters_once() -> None:
     older = {
         name: field
         for name, field in TEMPLATE["template"]["mappings"]["properties"].items()
-        if name not in ("category", "brand")
+        if name not in FILTER_FIELDS
     }
     updates = profile_updates(older)
-    assert set(updates) == {"category", "brand"}
+    assert set(updates) == {"category", "brand", "event_days"}
     assert profile_updates({**older, **updates}) == {}

@@ -68,15 +68,6 @@ def choose_periods(
     return Periods(start, now, end, now - timedelta(days), now - timedelta(1))
 
 
-def change_field(panel: Panel) -> str:
-    """Return the field of times that a figure is compared by.
-
-    A profile has one time of its first event, which never changes, so customers are compared by
-    how many were new in a period.
-    """
-    return "first_seen" if panel.index == "customer_profiles" else panel.time_field
-
-
 def figure_search(panel: Panel, periods: Periods, clauses: Clauses) -> dict[str, Any]:
     """Return the search for the two periods of a figure and its sparkline.
 
@@ -85,23 +76,24 @@ def figure_search(panel: Panel, periods: Periods, clauses: Clauses) -> dict[str,
         periods: what is compared.
         clauses: the filters that people chose, without the time range.
     """
-    field = change_field(panel)
+    field = panel.time_field
     inner = measure_aggregations(panel.number)
-    step = -(-((periods.until - periods.first).days + 1) // STEPS)
-    count = ((periods.until - periods.first).days + 1) // step
-    start = periods.until + timedelta(1) - timedelta(step * count)
-    histogram = {
-        "field": field,
-        "fixed_interval": f"{step}d",
-        "offset": f"+{(start - date(1970, 1, 1)).days % step}d",
-        "min_doc_count": 0,
-    }
-    steps: dict[str, Any] = {"date_histogram": histogram, **({"aggs": inner} if inner else {})}
+    days = (periods.until - periods.first).days + 1
+    step = -(-days // STEPS)
+    ends = [periods.until - timedelta(step * number) for number in reversed(range(days // step))]
+    ranges = [
+        {"from": (end - timedelta(step - 1)).isoformat(), "to": f"{end}||+1d"} for end in ends
+    ]
+    # A customer counts in each step with an event, and the days of other steps are left out.
+    steps: dict[str, Any] = {"date_range": {"field": field, "ranges": ranges}}
+    if inner:
+        steps["aggs"] = inner
     aggs = {
         name: {"filter": _range(field, *limits), **({"aggs": inner} if inner else {})}
         for name, limits in _limits(periods)
     }
-    spark = {"filter": _range(field, start, periods.until), "aggs": {"steps": steps}}
+    # The other documents are not looked at.
+    spark = {"filter": _range(field, periods.first, periods.until), "aggs": {"steps": steps}}
     query = {"bool": {"filter": [*own_clauses(panel), *clauses]}}
     return {"size": 0, "query": query, "aggs": {**aggs, "spark": spark}}
 
@@ -113,13 +105,12 @@ def read_figure(panel: Panel, response: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{name: measure_value(measure, results[name]) for name in ("now", "before")},
         "spark": [measure_value(measure, step) for step in results["spark"]["steps"]["buckets"]],
-        "new": panel.index == "customer_profiles",
     }
 
 
-def no_figure(panel: Panel) -> dict[str, Any]:
+def no_figure() -> dict[str, Any]:
     """Return what `read_figure` does, for an index that does not exist yet."""
-    return {"now": None, "before": None, "spark": [], "new": panel.index == "customer_profiles"}
+    return {"now": None, "before": None, "spark": []}
 
 
 def movement_search(periods: Periods, clauses: Clauses) -> dict[str, Any]:

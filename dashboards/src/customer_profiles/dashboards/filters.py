@@ -24,9 +24,9 @@ class InvalidFilterError(ValueError):
 class Filters:
     """What the page shows. A filter that is None matches everything.
 
-    In profiles, `category` and `brand` are the customer's favorites, and the days are those of the
-    customer's last event. In events, all of them are the event's own, except `segment`, which is
-    the customer's current one.
+    In profiles, `category` and `brand` are the customer's favorites, and the days find every
+    customer with an event on one of them. In events, all of them are the event's own, except
+    `segment`, which is the customer's current one.
     """
 
     segment: str | None = None
@@ -107,7 +107,8 @@ CHOICES: dict[str, Any] = {
 def read_choices(response: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that filters can have, from the response to `CHOICES`.
 
-    "(other)" is left out: it stands for many brands at once, and no profile has it.
+    "(other)", which an index of an older version has, is left out: it stands for many brands at
+    once, and no profile has it.
 
     Returns:
         `segment`, `category` and `brand` as lists; `first` and `last` as days or None.

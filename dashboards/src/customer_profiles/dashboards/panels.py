@@ -34,7 +34,7 @@ DASHBOARDS = {
 }
 """Titles of the dashboards, by `Panel.dashboard`."""
 TIME_FIELDS = {
-    "customer_profiles": "last_seen",
+    "customer_profiles": "event_days",
     "event_metrics": "time",
     "pipeline_runs": "time",
     "rejected_rows": "time",
@@ -42,7 +42,9 @@ TIME_FIELDS = {
     "quality_metrics": "time",
     "alerts": "since",
 }
-"""Indices, each with the field that a time range filters."""
+"""Indices, each with the field that a time range filters.
+
+A profile has each day with an event, so it is found by every time range with one of them."""
 FILTERED = ("customer_profiles", "event_metrics")
 """The indices whose documents have `customer_segment`, `category` and `brand`."""
 

@@ -41,7 +41,7 @@ DATA_VIEW_REFERENCE = "kibanaSavedObjectMeta.searchSourceJSON.index"
 CONTROLS = {"customer_segment": "Segment", "category": "Category", "brand": "Brand"}
 """Fields that people can filter by, with their titles. All indices of the dashboard have them."""
 CONTROL_INDEX = "event_metrics"
-"""The index whose values the controls offer. It has every value that profiles have."""
+"""The index whose values the controls offer. Profiles write the same values."""
 REFRESH = {"pause": True, "value": 60_000}
 """Refresh every minute, once somebody starts it."""
 CUSTOMER_PAGE = "http://127.0.0.1:{port}/customer/{{{{value}}}}"

@@ -49,8 +49,7 @@ function showFigure(card, figure, days) {
   const place = card.querySelector(".change");
   const { way, text } = change(figure.now, figure.before);
   const mark = element("strong", way, `${ARROWS[way]} ${text}`);
-  const what = figure.new ? `new customers, ${days} days` : `${days} days`;
-  place.replaceChildren(mark, element("span", "", ` ${what} vs the ${days} before`));
+  place.replaceChildren(mark, element("span", "", ` ${days} days vs the ${days} before`));
   card.querySelector(".line").replaceChildren(...(figure.spark.length > 1 ? [sparkline(figure.spark)] : []));
 }
 

@@ -10,7 +10,12 @@ import polars as pl
 
 from customer_profiles.contracts.limits import EXACT_FLOATS, MAX_DOCUMENT_ID_BYTES
 from customer_profiles.profiles.event_counts import NONE
-from customer_profiles.profiles.schema import PROFILE_SCHEMA, category_root_expr
+from customer_profiles.profiles.schema import (
+    EVENT_DAYS,
+    INDEXED_SCHEMA,
+    PROFILE_SCHEMA,
+    category_root_expr,
+)
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -23,7 +28,7 @@ def to_ndjson(profiles: pl.DataFrame, version: int) -> bytes:
     """Write profiles as the body of a bulk request that indexes them under `_id = user_id`.
 
     Args:
-        profiles: `PROFILE_SCHEMA`.
+        profiles: `INDEXED_SCHEMA`.
         version: the version of each document; Elasticsearch keeps a document with a higher one.
 
     Returns:
@@ -37,19 +42,23 @@ def to_ndjson(profiles: pl.DataFrame, version: int) -> bytes:
         "document",
         pl.lit("\n"),
     )
-    return "".join(documents(profiles).select(lines).to_series().to_list()).encode()
+    return "".join(
+        documents(profiles.select(*INDEXED_SCHEMA)).select(lines).to_series().to_list()
+    ).encode()
 
 
 def documents(profiles: pl.DataFrame) -> pl.DataFrame:
     """Write profiles as JSON texts.
 
     Args:
-        profiles: `PROFILE_SCHEMA`.
+        profiles: `PROFILE_SCHEMA`, or `INDEXED_SCHEMA`.
 
     Returns:
-        `user_id` String and `document` String: the fields of the profile in order and
-        `mapping.FILTER_FIELDS`, money as numbers, times as ISO 8601 in UTC.
+        `user_id` String and `document` String: the fields of the profile in order, `category`,
+        `brand` and the days if `profiles` has them. Money is written as numbers, times and days as
+        ISO 8601 in UTC.
     """
+    days = [EVENT_DAYS] if EVENT_DAYS in profiles.columns else []
     return profiles.with_columns(
         *(iso_8601(profiles[name]) for name in _TIMES),
         *(to_double(profiles[name]) for name in _MONEY),
@@ -57,7 +66,9 @@ def documents(profiles: pl.DataFrame) -> pl.DataFrame:
         pl.col("favorite_brand").fill_null(NONE).alias("brand"),
     ).select(
         "user_id",
-        pl.struct(*PROFILE_SCHEMA, "category", "brand").struct.json_encode().alias("document"),
+        pl.struct(*PROFILE_SCHEMA, "category", "brand", *days)
+        .struct.json_encode()
+        .alias("document"),
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-DOCUMENT_FORMAT = 2
-"""The format of documents of profiles. Format 2 has `category` and `brand`.
+DOCUMENT_FORMAT = 3
+"""The format of documents of profiles. Format 2 has `category` and `brand`, and 3 `event_days`.
 
 Progress is kept by format, so the next run indexes every profile again after a change."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from customer_profiles.contracts.limits import MAX_SEARCHED_CHARACTERS
-from customer_profiles.profiles.schema import PROFILE_SCHEMA
+from customer_profiles.profiles.schema import EVENT_DAYS, PROFILE_SCHEMA
 
 ALIAS = "customer_profiles"
 """The alias of the index that readers see, the live index."""
@@ -84,11 +84,17 @@ def keyword_updates(properties: Mapping[str, Mapping[str, Any]]) -> dict[str, An
     }
 
 
-FILTER_FIELDS: dict[str, dict[str, Any]] = {"category": KEYWORD, "brand": KEYWORD}
+FILTER_FIELDS: dict[str, dict[str, Any]] = {
+    "category": KEYWORD,
+    "brand": KEYWORD,
+    # A range is found by the column: that takes milliseconds, and indexing stays as fast.
+    EVENT_DAYS: {"type": "date", "index": False},
+}
 """The fields of documents that profiles in the lake do not have.
 
 `category` is the top level of `favorite_category`, and `brand` is `favorite_brand`. Both are
-`event_counts.NONE` for a customer who has none, as in `event_metrics`. So one filter fits both
+`event_counts.NONE` for a customer who has none, as in `event_metrics`. `event_days` has each day
+with an event, as `event_metrics` has them in `time`. So one filter and one time range fit both
 indices."""
 TEMPLATE: dict[str, Any] = {
     "index_patterns": [INDEX_PATTERN],

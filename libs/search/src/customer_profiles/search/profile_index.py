@@ -9,6 +9,7 @@ import polars as pl
 from elasticsearch import Elasticsearch
 
 from customer_profiles.common.errors import PipelineError
+from customer_profiles.profiles.schema import EVENT_DAYS
 from customer_profiles.search.bulk import bulk, split_bodies
 from customer_profiles.search.client import ElasticsearchConfig, connect, translate_errors
 from customer_profiles.search.documents import to_ndjson
@@ -137,7 +138,7 @@ class ProfileIndex:
 
         Args:
             index: the index to write to.
-            profiles: `PROFILE_SCHEMA`.
+            profiles: `INDEXED_SCHEMA`.
             version: the newest batch in the profiles. Documents with a higher version stay as they
                 are.
 
@@ -182,19 +183,19 @@ class ProfileIndex:
 
     def top_by_revenue(self, count: int) -> list[dict[str, Any]]:
         """Return the profiles with the highest revenue above 0, highest first."""
+        order = [{"total_revenue": "desc"}, {"user_id": "asc"}]
+        some = {"range": {"total_revenue": {"gt": 0}}}
         with translate_errors(self.config.url):
             response = self.client.search(
-                index=ALIAS,
-                size=count,
-                sort=[{"total_revenue": "desc"}, {"user_id": "asc"}],
-                query={"range": {"total_revenue": {"gt": 0}}},
+                index=ALIAS, size=count, sort=order, query=some, source_excludes=[EVENT_DAYS]
             )
         return [hit["_source"] for hit in response["hits"]["hits"]]
 
     def get(self, user_id: str) -> dict[str, Any] | None:
-        """Return a customer's profile, or None if there is none."""
+        """Return a customer's profile, without its `event_days`, or None if there is none."""
+        client = self.client.options(ignore_status=404)
         with translate_errors(self.config.url):
-            response = self.client.options(ignore_status=404).get(index=ALIAS, id=user_id)
+            response = client.get(index=ALIAS, id=user_id, source_excludes=[EVENT_DAYS])
         profile: dict[str, Any] | None = response.body.get("_source")
         return profile
 

@@ -20,6 +20,7 @@ from customer_profiles.processing.integrity.events_check import StoredEvents
 from customer_profiles.processing.integrity.survey import Survey
 from customer_profiles.profiles.aggregate import build_from_distinct, deduplicate_events
 from customer_profiles.profiles.event_counts import METRIC_SCHEMA, add_counts, count_events
+from customer_profiles.profiles.event_days import find_event_days
 from customer_profiles.profiles.schema import EVENT_COLUMNS, PROFILE_SCHEMA
 from customer_profiles.profiles.segments import Segments
 from customer_profiles.profiles.totals import totals_of
@@ -151,7 +152,7 @@ class TablesVerdict:
     profiles: pl.DataFrame | None
     """The profiles as they are stored; None if they are not what they should be."""
     expected: pl.DataFrame
-    """The profiles as they should be."""
+    """The profiles as they should be in the index: `INDEXED_SCHEMA`."""
 
     @property
     def stale(self) -> bool:
@@ -196,7 +197,8 @@ def check_tables(
         if not expected.equals(counts.rows.select(expected.columns)):
             detail = "it does not have the counts of its events"
             findings.append(_table_finding(counts, detail, facts))
-    return TablesVerdict(findings, None if profiles_differ else profiles.rows, described)
+    indexed = described.join(find_event_days(distinct), on="user_id", how="left")
+    return TablesVerdict(findings, None if profiles_differ else profiles.rows, indexed)
 
 
 _OLD = "it lacks the newest batches"

@@ -79,7 +79,7 @@ def check_documents(profiles: pl.DataFrame, indexed: Indexed, last_batch: int) -
     """Compare the documents of a bucket's customers with their profiles.
 
     Args:
-        profiles: `PROFILE_SCHEMA`, all profiles of the bucket.
+        profiles: `INDEXED_SCHEMA`, all profiles of the bucket.
         indexed: the documents of the bucket's customers in the index.
         last_batch: the newest batch in the lake.
     """

@@ -28,6 +28,7 @@ from customer_profiles.processing.integrity.events_repair import record_losses, 
 from customer_profiles.processing.integrity.records import save_records
 from customer_profiles.processing.integrity.steps import Loss
 from customer_profiles.processing.state import ProfilesState
+from customer_profiles.processing.tasks.index import read_event_days
 from customer_profiles.processing.tasks.profile import BucketResult, ProfileTask, update_bucket
 from customer_profiles.search.errors import IndexRefusedError, IndexUnavailableError
 from customer_profiles.search.profile_index import IndexRef
@@ -133,8 +134,9 @@ def _index_buckets(
             marker = index_progress_name(index.key, bucket)
             servers.store.delete(marker)
             stored = read_profiles(servers.store, bucket)
+            profiles = read_event_days(servers.store, bucket, stored)
             # The version of the newest batch replaces every document that the index can have.
-            servers.index.index_profiles(index, stored.profiles, diagnosis.reach.last_batch)
+            servers.index.index_profiles(index, profiles, diagnosis.reach.last_batch)
             servers.store.put_json(marker, {"through_batch": stored.through_batch})
         servers.index.refresh(index)
     except (IndexUnavailableError, IndexRefusedError) as error:
@@ -190,11 +192,12 @@ def _fill_new_index(servers: Servers, diagnosis: Diagnosis, counts: Mapping[int,
     index = servers.index.create()
     customers = 0
     for bucket in counts:
-        profiles = read_profiles(servers.store, bucket)
-        customers += profiles.profiles.height
-        servers.index.index_profiles(index, profiles.profiles, diagnosis.reach.last_batch)
+        stored = read_profiles(servers.store, bucket)
+        profiles = read_event_days(servers.store, bucket, stored)
+        customers += profiles.height
+        servers.index.index_profiles(index, profiles, diagnosis.reach.last_batch)
         progress = index_progress_name(index.key, bucket)
-        servers.store.put_json(progress, {"through_batch": profiles.through_batch})
+        servers.store.put_json(progress, {"through_batch": stored.through_batch})
     servers.index.refresh(index)
     if (indexed := servers.index.count(index)) != customers:
         raise PipelineError(

@@ -15,7 +15,8 @@ from customer_profiles.lake.object_store import ObjectStore
 from customer_profiles.processing.tasks.config import TaskConfig
 from customer_profiles.processing.tasks.profile import UNFORESEEN, ProfileTask, check_events
 from customer_profiles.profiles.aggregate import build_profiles
-from customer_profiles.profiles.schema import PROFILE_SCHEMA
+from customer_profiles.profiles.event_days import find_event_days
+from customer_profiles.profiles.schema import INDEXED_SCHEMA
 from customer_profiles.search.profile_index import IndexRef
 
 
@@ -45,7 +46,7 @@ def index_newest(
 
 
 def _build_newest(store: ObjectStore, task: ProfileTask, buckets: Sequence[int]) -> pl.DataFrame:
-    """Build the profiles of the newest batch's customers.
+    """Build the profiles of the newest batch's customers, as `INDEXED_SCHEMA`.
 
     A bucket whose profiles cannot be built is left out. `update_bucket` meets it again, and its
     reason becomes part of the report.
@@ -58,7 +59,9 @@ def _build_newest(store: ObjectStore, task: ProfileTask, buckets: Sequence[int])
             check_events(bucket, partition.records(files), task)
             newest = [file for file in files if file.last_batch == task.through_batch]
             events.append(partition.read_events(files, partition.user_ids(newest)))
-        return build_profiles(pl.concat(events), task.segments, task.generated_at)
+        all_events = pl.concat(events)
+        profiles = build_profiles(all_events, task.segments, task.generated_at)
+        return profiles.join(find_event_days(all_events), on="user_id", how="left")
     except (DamagedObjectError, LakeDamagedError):
         return _build_others(store, task, buckets)
     except (PipelineError, OSError):
@@ -70,5 +73,5 @@ def _build_newest(store: ObjectStore, task: ProfileTask, buckets: Sequence[int])
 def _build_others(store: ObjectStore, task: ProfileTask, buckets: Sequence[int]) -> pl.DataFrame:
     """Build each bucket by itself, because one of them cannot be built."""
     if len(buckets) == 1:
-        return pl.DataFrame(schema=PROFILE_SCHEMA)
+        return pl.DataFrame(schema=INDEXED_SCHEMA)
     return pl.concat(_build_newest(store, task, [bucket]) for bucket in buckets)

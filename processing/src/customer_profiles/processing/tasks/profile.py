@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -23,10 +24,11 @@ from customer_profiles.lake.profiles import (
 )
 from customer_profiles.lake.quality import write_days
 from customer_profiles.processing.tasks.config import TaskConfig
-from customer_profiles.processing.tasks.index import index_bucket
+from customer_profiles.processing.tasks.index import NO_DAYS, index_bucket
 from customer_profiles.processing.tasks.profile_records import LOST, BucketResult, ProfileTask
 from customer_profiles.profiles.aggregate import build_from_distinct, deduplicate_events
 from customer_profiles.profiles.event_counts import add_counts, count_events
+from customer_profiles.profiles.event_days import find_event_days
 from customer_profiles.profiles.schema import PROFILE_SCHEMA
 from customer_profiles.profiles.totals import totals_of
 from customer_profiles.quality.customers import add_up as add_days
@@ -41,6 +43,21 @@ UNFORESEEN = (Exception, pl.exceptions.PanicException)
 """What a bucket's data can cause. A panic of Polars is no `Exception`."""
 MAX_REASON = 500
 """Characters of a reason; the error may quote a value of any length."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Derived:
+    """What the slices of a bucket give beside profiles."""
+
+    counts: list[pl.DataFrame] = field(default_factory=list)
+    days: list[pl.DataFrame] = field(default_factory=list)
+    """Statistics of data quality."""
+    event_days: list[pl.DataFrame] = field(default_factory=list)
+    """The days with events of the customers whose profiles are built, for the index."""
+
+    def known_days(self) -> pl.DataFrame:
+        """Return the days with events, as `find_event_days` does."""
+        return pl.concat([NO_DAYS, *self.event_days])
 
 
 def update_buckets(
@@ -96,17 +113,20 @@ def update_bucket(
         if task.rebuild or restored
         else [file for file in files if file.last_batch > current.through_batch]
     )
-    updated, content = 0, None
+    updated, content, derived = 0, None, _Derived()
     if new_files:
         check_events(bucket, partition.records(files), task)
         user_ids = partition.user_ids(new_files)
         updated = len(user_ids)
-        profiles, content = _build(store, partition, files, current, user_ids, new_files, task)
+        profiles, content = _build(
+            store, partition, files, current, user_ids, new_files, task, derived
+        )
         current = BucketProfiles(profiles, None, new_files[-1].last_batch)
     indexed, error = 0, None
     if index and task.index:
+        days, anew = derived.known_days(), restored is not None
         indexed, error = index_bucket(
-            store, index, task.index, partition, files, current, anew=restored is not None
+            store, index, task.index, partition, files, current, days, anew=anew
         )
     compacted, merged = 0, None
     # Unknown in a lake of version 0.2, until a run has read the bucket.
@@ -168,13 +188,13 @@ def _build(
     user_ids: pl.Series,
     new_files: Sequence[DataFile],
     task: ProfileTask,
+    derived: _Derived,
 ) -> tuple[pl.DataFrame, BucketManifest]:
     """Compute the profiles of some customers, count the bucket's events and write both."""
-    counts: list[pl.DataFrame] = []
-    days: list[pl.DataFrame] = []
+    counts, days = derived.counts, derived.days
     unchanged = current.profiles.join(user_ids.to_frame(), on="user_id", how="anti")
     profiles = pl.concat(
-        [unchanged, *_build_slices(partition.slices(files, user_ids), task, counts, days)]
+        [unchanged, *_build_slices(partition.slices(files, user_ids), task, derived)]
     )
     if unchanged.height:
         # Slices come in the order of customers. Sorting them alone would hold all of them twice.
@@ -201,16 +221,17 @@ def _build(
 def _build_slices(
     slices: Iterable[pl.DataFrame],
     task: ProfileTask,
-    counts: list[pl.DataFrame],
-    days: list[pl.DataFrame],
+    derived: _Derived,
 ) -> Iterator[pl.DataFrame]:
-    """Yield the profiles of each slice; append the counts of its events, and its days."""
+    """Yield the profiles of each slice; append what else its events give."""
     for events in slices:
         # The ids are a third of the memory, and nothing below needs them.
         distinct = deduplicate_events(events).drop("event_id")
         profiles = build_from_distinct(distinct, task.segments, task.generated_at)
-        counts.append(count_events(distinct, profiles, task.generated_at))
-        days += [summarise_stored(events), summarise_customers(distinct)]
+        derived.counts.append(count_events(distinct, profiles, task.generated_at))
+        derived.days.extend([summarise_stored(events), summarise_customers(distinct)])
+        if task.index is not None:
+            derived.event_days.append(find_event_days(distinct))
         yield profiles
 
 
