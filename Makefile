@@ -186,8 +186,8 @@ experiment: $(READY) ## Land exposures, analyse an experiment and say whether it
 experiment-plan: $(READY) ## Say how many customers and days a test needs: EXPERIMENT=free-shipping [DAYS=14]
 	@$(EXPERIMENTATION) plan $(if $(DAYS),--days="$$DAYS") $(EXPERIMENT_NAME)
 
-experiment-demo: $(READY) ## Run an experiment with a planted effect, from assignment to verdict, in two minutes
-	@$(WITH_JAVA) $(EXPERIMENTATION) demo
+experiment-demo: ## Run an experiment with a planted effect, from assignment to verdict; starts the stack if need be
+	@./scripts/experiment-demo.sh
 
 ##@ Development
 test: $(READY) ## Run all tests, on servers of their own [TESTS=tests/unit COVERAGE=1]

@@ -39,6 +39,7 @@ def clone(tmp_path: Path) -> Path:
         ("scripts/stack-kind.sh", "#!/bin/sh\necho native\n"),
         ("scripts/browser.sh", "#!/bin/sh\n"),
         ("scripts/demo.sh", '#!/bin/sh\nexec make ingest FILE="$FILE"\n'),
+        ("scripts/experiment-demo.sh", "#!/bin/sh\n"),
         ("scripts/dataset.sh", program),
         ("scripts/scale.sh", program),
         ("scripts/release-notes.sh", program),

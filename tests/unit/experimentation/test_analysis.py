@@ -205,7 +205,7 @@ def test_what_is_left_out_is_said() -> None:
         "4 customers have seen two variants",
         "3 customers were exposed before the start",
         "2 customers were exposed only after the end",
-        "1 customers were erased",
+        "1 customers have nothing in the lake and are left out: they were erased",
         "5 repeated exposures",
         "50.0% of the 16,000 assigned",
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from customer_profiles.experimentation import demo_events
 from customer_profiles.experimentation.analyse_command import without_profile
 from customer_profiles.experimentation.analysis import analyse
 from customer_profiles.experimentation.assigning import assign_all
+from customer_profiles.experimentation.definition import Eligibility
 from customer_profiles.experimentation.experiment_file import read_experiment
 from customer_profiles.experimentation.exposure_frame import EXPOSURE_SCHEMA
 from customer_profiles.experimentation.first_exposures import first_exposures
@@ -90,7 +92,7 @@ def test_the_analysis_finds_what_the_demonstration_puts_in(store: MemoryObjectSt
         experiment, read_metrics(ROOT / "experiments" / "metrics.toml"), Path(FILE)
     )
     exposures = ExposureLake(store).read(experiment.name).select(*EXPOSURE_SCHEMA)
-    gone = without_profile(store, registered(experiment, ""), exposures["user_id"].unique())
+    gone = without_profile(store, exposures["user_id"].unique())
     exposed = first_exposures(exposures, experiment, gone)
     measured = measure_lake(store, exposed.customers, metrics, demo_events.LAST, read_segments())
     result = analyse(experiment, metrics, measured, exposed.counts, demo_events.LAST)
@@ -108,19 +110,28 @@ def test_the_analysis_finds_what_the_demonstration_puts_in(store: MemoryObjectSt
     assert counts.repeats == demo_events.REPEATS
 
 
-def test_a_customer_who_was_erased_meanwhile_is_left_out_and_counted(
-    store: MemoryObjectStore,
+@pytest.mark.parametrize("eligible", ["only a segment", "everybody"])
+def test_a_customer_who_was_erased_meanwhile_is_left_out_counted_and_named(
+    store: MemoryObjectStore, eligible: str
 ) -> None:
     experiment = read_experiment(FILE, read_segments())
-    record = registered(experiment, "")
+    if eligible == "everybody":
+        experiment = replace(experiment, eligible=Eligibility())
     exposures = ExposureLake(store).read(experiment.name).select(*EXPOSURE_SCHEMA)
     stranger = pl.DataFrame(
         [("123", "control", demo_events.START)], schema=EXPOSURE_SCHEMA, orient="row"
     )
     exposures = pl.concat([exposures, stranger])
-    gone = without_profile(store, record, exposures["user_id"].unique())
+    gone = without_profile(store, exposures["user_id"].unique())
     assert gone.to_list() == ["123"]
-    assert first_exposures(exposures, experiment, gone).counts.erased == 1
+    exposed = first_exposures(exposures, experiment, gone)
+    assert exposed.counts.erased == 1
+    assert "123" not in exposed.customers["user_id"]
+    metrics = metrics_of(experiment, read_metrics(ROOT / "experiments" / "metrics.toml"), FILE)
+    measured = measure_lake(store, exposed.customers, metrics, demo_events.LAST, read_segments())
+    result = analyse(experiment, metrics, measured, exposed.counts, demo_events.LAST)
+    assert any(said.startswith("1 customers have nothing in the lake") for said in result.caveats)
+    assert result.counts.analysed == exposed.customers.height
 
 
 def test_every_run_of_the_demonstration_makes_the_same_events() -> None:

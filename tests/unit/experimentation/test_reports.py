@@ -108,7 +108,7 @@ def test_the_terminal_says_the_verdict_first_and_then_its_numbers(
         "1,100 exposures of 1,040 customers; 1,010 are analysed",
         "left out: 10 seen in two variants",
         "left out: 8 exposed before the start",
-        "left out: 4 without any event or profile",
+        "left out: 4 no longer in the lake",
         "50.0 % of them have seen nothing",
         "Sample ratio passes (p = 0.7500)",
         "+25.0 % [+4.0 %, +50.0 %], 95 % interval; p = 0.0120; significant",

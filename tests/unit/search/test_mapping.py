@@ -15,13 +15,15 @@ from customer_profiles.search.mapping import (
 
 def test_the_mapping_lists_every_field_and_refuses_others() -> None:
     mappings = TEMPLATE["template"]["mappings"]
-    assert list(mappings["properties"]) == [*PROFILE_SCHEMA, "category", "brand", "event_days"]
+    added = ["category", "brand", "event_days", "experiments"]
+    assert list(mappings["properties"]) == [*PROFILE_SCHEMA, *added]
     assert mappings["dynamic"] == "strict"
     types = {name: field["type"] for name, field in mappings["properties"].items()}
     assert types["user_id"] == types["customer_segment"] == "keyword"
     assert types["total_revenue"] == types["conversion_rate"] == "double"
     assert types["first_seen"] == types["event_days"] == "date"
     assert types["total_events"] == "long"
+    assert mappings["properties"]["experiments"] == {"type": "object", "dynamic": True}
 
 
 def test_a_new_index_forgets_deletions_at_once() -> None:
@@ -34,6 +36,7 @@ def test_a_new_index_forgets_deletions_at_once() -> None:
 def test_frequently_searched_fields_are_indexed() -> None:
     properties = TEMPLATE["template"]["mappings"]["properties"]
     assert {name for name, field in properties.items() if "index" not in field} == {
+        "experiments",
         "user_id",
         "customer_segment",
         "category",

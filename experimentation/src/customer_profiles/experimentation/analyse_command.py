@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,6 @@ from customer_profiles.common.errors import PipelineError
 from customer_profiles.common.progress import ProgressDisplay
 from customer_profiles.common.reports import check_folder, write_json
 from customer_profiles.contracts import bucket_of
-from customer_profiles.contracts.experiment import RegisteredExperiment
 from customer_profiles.experimentation.analysis import analyse
 from customer_profiles.experimentation.commands import land_exposures, open_store
 from customer_profiles.experimentation.experiment_file import METRICS_FILE
@@ -51,7 +51,7 @@ def run_analysis(name: str, settings: Settings, console: Console) -> Result:
     """Do what `make experiment` does, and return the result."""
     check_folder(settings.reports)
     store = open_store(settings)
-    experiment, record = register(name, store, settings)
+    experiment, _ = register(name, store, settings)
     path = experiment_path(name, settings)
     metrics = metrics_of(experiment, read_metrics(settings.experiments / METRICS_FILE), path)
     land_exposures(store, settings, console)
@@ -62,7 +62,8 @@ def run_analysis(name: str, settings: Settings, console: Console) -> Result:
         as_of = newest_event(store, partial(progress, "newest event"))
         if as_of is None:
             raise PipelineError("There are no events in the lake yet.\nRun `make process` first.")
-        erased = without_profile(store, record, exposures["user_id"].unique())
+        users = exposures["user_id"].unique()
+        erased = without_profile(store, users, partial(progress, "who is in the lake"))
         assigned = ExperimentLake(store).assigned(name).height or None
         exposed = first_exposures(exposures, experiment, erased, assigned)
         measured = measure_lake(
@@ -85,20 +86,21 @@ def run_analysis(name: str, settings: Settings, console: Console) -> Result:
 
 
 def without_profile(
-    store: ObjectStore, experiment: RegisteredExperiment, user_ids: pl.Series
+    store: ObjectStore,
+    user_ids: pl.Series,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> pl.Series:
-    """Return the exposed customers who had a profile and have none any more: they were erased.
+    """Return the exposed customers of whom the lake has nothing, because they were erased.
 
-    Whoever was eligible by a condition had a profile. Where there is no condition, a customer may
-    never have had one, and nobody can tell; such customers stay in the analysis.
+    Whoever has an event has a profile. A customer without one looks like somebody who has done
+    nothing, and would lower every metric. That holds for every experiment, whoever can take part.
+    Customers whose first events are still to be processed are among them until then.
 
     Args:
         store: the lake.
-        experiment: who is eligible.
         user_ids: `user_id` String of the exposed customers, without duplicates.
+        progress: called with the buckets that are done, and all buckets.
     """
-    if not (experiment.segments or experiment.conditions) or not user_ids.len():
-        return user_ids.clear()
     buckets = BatchLog(store).buckets() or 1
     numbers = pl.Series("bucket", [bucket_of(user, buckets) for user in user_ids], dtype=pl.Int32)
     users = pl.DataFrame([user_ids, numbers])
@@ -106,6 +108,7 @@ def without_profile(
     for (bucket,), part in users.group_by("bucket"):
         known = read_profiles(store, int(str(bucket))).profiles.select("user_id")
         gone.append(part.join(known, on="user_id", how="anti")["user_id"])
+        progress(len(gone) - 1, buckets)
     return pl.concat(gone)
 
 

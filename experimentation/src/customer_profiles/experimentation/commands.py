@@ -24,6 +24,7 @@ from customer_profiles.experimentation.register_command import register
 from customer_profiles.experimentation.settings import Settings
 from customer_profiles.kafka.admin import ensure_topics
 from customer_profiles.lake.batch_log import BatchLog
+from customer_profiles.lake.experiments import ExperimentLake
 from customer_profiles.lake.exposures import ExposureLake
 from customer_profiles.lake.lease import hold_lease
 from customer_profiles.lake.object_store import ObjectStore
@@ -88,7 +89,10 @@ def publish_variants(
     ):
         assigned = assign_all(store, experiment, now_utc(), partial(progress, "assign"))
         customers = sum(assigned.outcomes.values())
-        changed = ExperimentIndices(settings.search).publish_variants(
+        indices = ExperimentIndices(settings.search)
+        indices.add_field(experiment.name)
+        ExperimentLake(store).record_published(experiment.name, now_utc())
+        changed = indices.publish_variants(
             experiment.name,
             assigned.variants,
             lambda done: progress("publish", done, customers),

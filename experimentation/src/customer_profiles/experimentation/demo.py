@@ -37,6 +37,12 @@ def run_demo(settings: Settings, console: Console) -> int:
         PipelineError: a step failed.
     """
     started = time.monotonic()
+    console.print("")
+    console.print(
+        f"The demonstration adds {demo_events.CUSTOMERS:,} customers to the lake of this folder. "
+        f"Their ids begin with {str(demo_events.FIRST_ID)[:5]}, and they stay there; `make clean` "
+        "removes everything. You may run it again: it then changes nothing."
+    )
     _step(console, "1. Customers who look around and buy nothing")
     _send_events("history", demo_events.history())
     _step(console, "2. Who gets which variant, published in the profiles")
@@ -51,8 +57,11 @@ def run_demo(settings: Settings, console: Console) -> int:
     _step(console, "4. What the lake says")
     result = run_analysis(NAME, settings, console)
     _compare(result, console)
+    console.print("")
     console.print(
-        f"Done in {time.monotonic() - started:.0f} s. Next: make experiment EXPERIMENT=demo"
+        f"Done in {time.monotonic() - started:.0f} s. Next: make experiment EXPERIMENT={NAME} for "
+        "the result again, make dashboard for its charts, and docs/experiments.md for one of your "
+        "own. Stop everything with: make down"
     )
     return 0
 

@@ -38,8 +38,8 @@ def first_exposures(
     Args:
         exposures: `EXPOSURE_SCHEMA`, of one experiment, in any order.
         experiment: start, end and variants.
-        erased: `user_id` String of customers whose events were erased. Without their events, they
-            would look like customers who did nothing.
+        erased: `user_id` String of customers of whom the lake has nothing any more. Without their
+            events, they would look like customers who did nothing.
         assigned: eligible customers who have a variant, exposed or not.
 
     Returns:

@@ -121,7 +121,7 @@ def left_out(counts: Counts) -> list[str]:
         "seen in two variants": counts.in_two_variants,
         "exposed before the start": counts.before_start,
         "exposed only after the end": counts.after_end,
-        "without any event or profile in the lake (erased, or never seen)": counts.erased,
+        "no longer in the lake (erased), or not yet": counts.erased,
         "exposed to a variant that the file does not have": counts.unknown_variant,
     }
     return [f"{count:,} {reason}" for reason, count in reasons.items() if count]

@@ -86,6 +86,7 @@ class Counts:
     after_end: int
     """Customers who were exposed only from the end on."""
     erased: int
+    """Customers of whom the lake has nothing: erased, or their events are still to be processed."""
     unknown_variant: int
     """Customers with an exposure to a variant that the file does not have."""
     assigned: int | None = None

@@ -120,7 +120,11 @@ def caveats(
             (counts.in_two_variants, "have seen two variants and are left out"),
             (counts.before_start, "were exposed before the start and are left out"),
             (counts.after_end, "were exposed only after the end and are left out"),
-            (counts.erased, "were erased meanwhile and are left out"),
+            (
+                counts.erased,
+                "have nothing in the lake and are left out: they were erased, or their events are "
+                "still to be processed",
+            ),
         )
         if number
     ]

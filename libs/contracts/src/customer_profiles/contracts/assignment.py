@@ -22,17 +22,18 @@ import hashlib
 import sys
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
-from itertools import accumulate
+from itertools import accumulate, compress, repeat
+from operator import not_
 from typing import Any, NamedTuple, Self
 
 SLOTS = 1_000_000
 """Slots of a salt. A slot is a millionth of the customers."""
-CHUNK = 50_000
-"""Customers that `slots_of` hashes at once; it bounds the memory."""
+CHUNK = 2_000
+"""Customers that are hashed at once. Their digests stay in the processor's cache."""
 _NUMBERS_OF_DIGEST = 4
 """A digest of SHA-256 is four numbers of 64 bits. The hash is the first of them."""
 
@@ -56,6 +57,10 @@ class Assignment(NamedTuple):
     outcome: Outcome
 
 
+_IN_HOLDOUT = Assignment(None, Outcome.HOLDOUT)
+_OUT_OF_RANGE = Assignment(None, Outcome.OUT_OF_RANGE)
+
+
 @dataclass(frozen=True, slots=True)
 class Share:
     """The customers whose slot under a salt is in a range: a part of a layer, or a holdout."""
@@ -63,6 +68,11 @@ class Share:
     salt: str
     start: int
     end: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every slot is in the range, so that nobody has to be hashed to know it."""
+        return self.start <= 0 and self.end >= SLOTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,16 +172,20 @@ def slot_of(salt: str, user_id: str) -> int:
 
 def slots_of(salt: str, user_ids: Sequence[str]) -> list[int]:
     """Return the slots of many customers: `slot_of` for each, some three times as fast."""
-    sha256, prefix = hashlib.sha256, f"{salt}:".encode()
     slots: list[int] = []
-    for start in range(0, len(user_ids), CHUNK):
-        part = user_ids[start : start + CHUNK]
-        digests = b"".join([sha256(prefix + user_id.encode()).digest() for user_id in part])
-        numbers = array("Q", digests)
-        if sys.byteorder == "little":
-            numbers.byteswap()
-        slots += [number % SLOTS for number in numbers[::_NUMBERS_OF_DIGEST]]
+    for part in _chunks(user_ids):
+        slots += [number % SLOTS for number in _hashes_of(salt, part)]
     return slots
+
+
+def _hashes_of(salt: str, user_ids: Sequence[str]) -> Sequence[int]:
+    """Return `hash_of` for each of some customers."""
+    sha256, prefix = hashlib.sha256, f"{salt}:".encode()
+    digests = b"".join([sha256(prefix + user_id.encode()).digest() for user_id in user_ids])
+    numbers = array("Q", digests)
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return numbers[::_NUMBERS_OF_DIGEST]
 
 
 def assign(allocation: Allocation, user_id: str) -> Assignment:
@@ -180,25 +194,56 @@ def assign(allocation: Allocation, user_id: str) -> Assignment:
 
 
 def assign_many(allocation: Allocation, user_ids: Iterable[str]) -> list[Assignment]:
-    """Return the variants of many customers, in their order: `assign` for each."""
+    """Return the variants of many customers, in their order: `assign` for each.
+
+    It computes no hash that cannot matter: a customer in the holdout or outside of the range in the
+    layer needs no slot of the experiment, and a range that is the whole layer has everybody.
+    """
     users = list(user_ids)
-    answers = _answers_by_slot(allocation, users)
-    for share, outcome in (
-        (allocation.layer, Outcome.OUT_OF_RANGE),
-        # Last, because the holdout comes before everything else.
-        (allocation.holdout, Outcome.HOLDOUT),
-    ):
-        if share:
-            answer, inside = Assignment(None, outcome), outcome == Outcome.HOLDOUT
-            for index, slot in enumerate(slots_of(share.salt, users)):
-                if (share.start <= slot < share.end) == inside:
-                    answers[index] = answer
+    answers: list[Assignment] = []
+    for part in _chunks(users):
+        answers += _assign_outside_holdout(allocation, part)
     return answers
 
 
-def _answers_by_slot(allocation: Allocation, users: Sequence[str]) -> list[Assignment]:
+def _assign_outside_holdout(allocation: Allocation, users: Sequence[str]) -> Iterable[Assignment]:
+    if allocation.holdout is None:
+        return _assign_in_layer(allocation, users)
+    held = _are_in(allocation.holdout, users)
+    others = list(compress(users, map(not_, held)))
+    return _merge(held, repeat(_IN_HOLDOUT), _assign_in_layer(allocation, others))
+
+
+def _assign_in_layer(allocation: Allocation, users: Sequence[str]) -> Iterable[Assignment]:
+    if allocation.layer is None or allocation.layer.is_whole:
+        return _assign_by_slot(allocation, users)
+    inside = _are_in(allocation.layer, users)
+    insiders = list(compress(users, inside))
+    return _merge(inside, _assign_by_slot(allocation, insiders), repeat(_OUT_OF_RANGE))
+
+
+def _assign_by_slot(allocation: Allocation, users: Sequence[str]) -> Iterable[Assignment]:
     """Return the answers by the experiment's own ranges alone."""
     starts = [item.start for item in allocation.ranges]
     by_range = [Assignment(item.variant, Outcome.ASSIGNED) for item in allocation.ranges]
-    slots = slots_of(allocation.salt, users)
+    slots = [number % SLOTS for number in _hashes_of(allocation.salt, users)]
     return [by_range[bisect_right(starts, slot) - 1] for slot in slots]
+
+
+def _are_in(share: Share, users: Sequence[str]) -> list[bool]:
+    """Return for each customer whether the slot under the share's salt is in its range."""
+    start, end = share.start, share.end
+    return [start <= number % SLOTS < end for number in _hashes_of(share.salt, users)]
+
+
+def _merge(
+    choose: Iterable[bool], yes: Iterable[Assignment], no: Iterable[Assignment]
+) -> Iterable[Assignment]:
+    """Yield the next of `yes` for each true value, and the next of `no` for each other one."""
+    if_true, if_false = iter(yes), iter(no)
+    return [next(if_true) if chosen else next(if_false) for chosen in choose]
+
+
+def _chunks(user_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(user_ids), CHUNK):
+        yield user_ids[start : start + CHUNK]

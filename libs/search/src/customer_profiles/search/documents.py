@@ -16,6 +16,7 @@ from customer_profiles.profiles.schema import (
     PROFILE_SCHEMA,
     category_root_expr,
 )
+from customer_profiles.search.mapping import EXPERIMENTS
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -28,7 +29,7 @@ def to_ndjson(profiles: pl.DataFrame, version: int) -> bytes:
     """Write profiles as the body of a bulk request that indexes them under `_id = user_id`.
 
     Args:
-        profiles: `INDEXED_SCHEMA`.
+        profiles: `INDEXED_SCHEMA`, and variants if there are any, as of `documents`.
         version: the version of each document; Elasticsearch keeps a document with a higher one.
 
     Returns:
@@ -42,34 +43,35 @@ def to_ndjson(profiles: pl.DataFrame, version: int) -> bytes:
         "document",
         pl.lit("\n"),
     )
-    return "".join(
-        documents(profiles.select(*INDEXED_SCHEMA)).select(lines).to_series().to_list()
-    ).encode()
+    variants = [EXPERIMENTS] if EXPERIMENTS in profiles.columns else []
+    texts = documents(profiles.select(*INDEXED_SCHEMA, *variants)).select(lines)
+    return "".join(texts.to_series().to_list()).encode()
 
 
 def documents(profiles: pl.DataFrame) -> pl.DataFrame:
     """Write profiles as JSON texts.
 
     Args:
-        profiles: `PROFILE_SCHEMA`, or `INDEXED_SCHEMA`.
+        profiles: `PROFILE_SCHEMA` or `INDEXED_SCHEMA`, and if there are variants
+            `mapping.EXPERIMENTS` String: those of the customer as a JSON object, or null.
 
     Returns:
-        `user_id` String and `document` String: the fields of the profile in order, `category`,
-        `brand` and the days if `profiles` has them. Money is written as numbers, times and days as
-        ISO 8601 in UTC.
+        `user_id` String and `document` String: the fields of the profile in order,
+        `mapping.FILTER_FIELDS`, the days and the variants if `profiles` has them. Money is written
+        as numbers, times and days as ISO 8601 in UTC.
     """
     days = [EVENT_DAYS] if EVENT_DAYS in profiles.columns else []
+    document = pl.struct(*PROFILE_SCHEMA, "category", "brand", *days).struct.json_encode()
+    if EXPERIMENTS in profiles.columns:
+        # Null without variants, and then the document stays as it is.
+        field = pl.lit(f',"{EXPERIMENTS}":') + pl.col(EXPERIMENTS) + pl.lit("}")
+        document = pl.coalesce(document.str.head(-1) + field, document)
     return profiles.with_columns(
         *(iso_8601(profiles[name]) for name in _TIMES),
         *(to_double(profiles[name]) for name in _MONEY),
         category_root_expr("favorite_category").fill_null(NONE).alias("category"),
         pl.col("favorite_brand").fill_null(NONE).alias("brand"),
-    ).select(
-        "user_id",
-        pl.struct(*PROFILE_SCHEMA, "category", "brand", *days)
-        .struct.json_encode()
-        .alias("document"),
-    )
+    ).select("user_id", document.alias("document"))
 
 
 def document_id(key: str) -> str:

@@ -10,7 +10,7 @@ from customer_profiles.search.bulk import bulk, split_bodies
 from customer_profiles.search.client import ElasticsearchConfig, translate_errors
 from customer_profiles.search.contents import IndexContents
 from customer_profiles.search.errors import IndexUnavailableError
-from customer_profiles.search.mapping import EXPERIMENTS, KEYWORD
+from customer_profiles.search.mapping import EXPERIMENTS, INDEX_PATTERN, KEYWORD
 from customer_profiles.search.profile_index import BULK_DOCUMENTS
 
 RESULTS = "experiment_results"
@@ -63,10 +63,12 @@ class ExperimentIndices:
         variants: Mapping[str, str],
         progress: Callable[[int], None] = lambda _documents: None,
     ) -> int:
-        """Write variants into the field `experiments.NAME` of the live profiles.
+        """Write variants into the field `experiments.NAME` of all profiles.
 
+        That includes the index that a rebuild fills and the one that `make restore-index` shows.
         A document keeps its version, so a newer profile that arrives in between wins. The caller
-        holds the lease of streams: no run may write profiles of the same version meanwhile.
+        holds the lease of streams, and has recorded the publication (`lake.experiments`): whoever
+        writes profiles meanwhile writes the variants, too.
 
         Args:
             experiment: the name of the experiment.
@@ -74,18 +76,44 @@ class ExperimentIndices:
             progress: called with the number of documents that were compared.
 
         Returns:
-            How many documents have changed.
+            How many documents of the live index have changed.
 
         Raises:
             IndexUnavailableError: there are no profiles yet.
         """
+        live = self._live()
+        with translate_errors(self.config.url):
+            names = list(self._client.indices.get_settings(index=INDEX_PATTERN).body)
+        for name in names:
+            if name != live:
+                self._publish(name, experiment, variants)
+        return self._publish(live, experiment, variants, progress)
+
+    def add_field(self, experiment: str) -> None:
+        """Let all profile indices take the variants of an experiment; later ones take any.
+
+        Raises:
+            IndexUnavailableError: there are no profiles yet.
+        """
+        self._live()
+        field = {EXPERIMENTS: {"properties": {experiment: KEYWORD}}}
+        with translate_errors(self.config.url):
+            self._client.indices.put_mapping(index=INDEX_PATTERN, properties=field)
+
+    def _live(self) -> str:
         live = self._contents.live()
         if live is None:
             raise IndexUnavailableError("There are no profiles yet.\nRun `make process` first.")
-        index = live[0].name
+        return live[0].name
+
+    def _publish(
+        self,
+        index: str,
+        experiment: str,
+        variants: Mapping[str, str],
+        progress: Callable[[int], None] = lambda _documents: None,
+    ) -> int:
         with translate_errors(self.config.url):
-            field = {EXPERIMENTS: {"properties": {experiment: KEYWORD}}}
-            self._client.indices.put_mapping(index=index, properties=field)
             self._client.indices.refresh(index=index)
         changed, waiting = 0, []
         for number, (user_id, version, content) in enumerate(self._contents.scan(index)):

@@ -14,7 +14,7 @@ ALIAS = "customer_profiles"
 """The alias of the index that readers see, the live index."""
 EXPERIMENTS = "experiments"
 """The field with the published variants of a customer, by experiment. It is no part of the profile:
-`make assign … PUBLISH=1` adds it, and its mapping, to the live index."""
+`make assign … PUBLISH=1` adds it, and whoever writes a profile from then on writes it, too."""
 INDEX_PATTERN = f"{ALIAS}-*"
 """Matches all profile indices: `customer_profiles-000001` and so on."""
 REFRESH = "10s"
@@ -108,9 +108,14 @@ TEMPLATE: dict[str, Any] = {
         "mappings": {
             # Refuse a field that is not described here, instead of guessing its type.
             "dynamic": "strict",
+            # Nobody knows the names of experiments beforehand.
+            "dynamic_templates": [
+                {"variants": {"path_match": f"{EXPERIMENTS}.*", "mapping": KEYWORD}}
+            ],
             "properties": {
                 **{name: _field(name, dtype) for name, dtype in PROFILE_SCHEMA.items()},
                 **FILTER_FIELDS,
+                EXPERIMENTS: {"type": "object", "dynamic": True},
             },
         },
     },

@@ -138,7 +138,7 @@ class ProfileIndex:
 
         Args:
             index: the index to write to.
-            profiles: `INDEXED_SCHEMA`.
+            profiles: `INDEXED_SCHEMA`, and variants if there are any (`documents.documents`).
             version: the newest batch in the profiles. Documents with a higher version stay as they
                 are.
 

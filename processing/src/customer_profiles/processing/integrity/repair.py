@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+import polars as pl
+
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.lake.formats import FORMAT
 from customer_profiles.lake.layout import (
@@ -30,6 +32,7 @@ from customer_profiles.processing.integrity.steps import Loss
 from customer_profiles.processing.state import ProfilesState
 from customer_profiles.processing.tasks.index import read_event_days
 from customer_profiles.processing.tasks.profile import BucketResult, ProfileTask, update_bucket
+from customer_profiles.processing.tasks.variants import index_with_variants
 from customer_profiles.search.errors import IndexRefusedError, IndexUnavailableError
 from customer_profiles.search.profile_index import IndexRef
 
@@ -136,12 +139,19 @@ def _index_buckets(
             stored = read_profiles(servers.store, bucket)
             profiles = read_event_days(servers.store, bucket, stored)
             # The version of the newest batch replaces every document that the index can have.
-            servers.index.index_profiles(index, profiles, diagnosis.reach.last_batch)
+            _index_bucket(servers, index, bucket, profiles, diagnosis)
             servers.store.put_json(marker, {"through_batch": stored.through_batch})
         servers.index.refresh(index)
     except (IndexUnavailableError, IndexRefusedError) as error:
         return str(error)
     return None
+
+
+def _index_bucket(
+    servers: Servers, index: IndexRef, bucket: int, profiles: pl.DataFrame, diagnosis: Diagnosis
+) -> None:
+    version = diagnosis.reach.last_batch
+    index_with_variants(servers.store, servers.index, index, profiles, version, [bucket])
 
 
 def _is_current(diagnosis: Diagnosis) -> bool:
@@ -195,7 +205,7 @@ def _fill_new_index(servers: Servers, diagnosis: Diagnosis, counts: Mapping[int,
         stored = read_profiles(servers.store, bucket)
         profiles = read_event_days(servers.store, bucket, stored)
         customers += profiles.height
-        servers.index.index_profiles(index, profiles, diagnosis.reach.last_batch)
+        _index_bucket(servers, index, bucket, profiles, diagnosis)
         progress = index_progress_name(index.key, bucket)
         servers.store.put_json(progress, {"through_batch": stored.through_batch})
     servers.index.refresh(index)

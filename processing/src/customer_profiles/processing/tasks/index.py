@@ -13,6 +13,7 @@ from customer_profiles.lake.events import DataFile, EventPartition
 from customer_profiles.lake.layout import index_progress_name
 from customer_profiles.lake.object_store import ObjectStore
 from customer_profiles.lake.profiles import BucketProfiles
+from customer_profiles.processing.tasks.variants import index_with_variants
 from customer_profiles.profiles.schema import EVENT_DAYS, INDEXED_SCHEMA
 from customer_profiles.search.profile_index import IndexRef, ProfileIndex
 
@@ -59,7 +60,8 @@ def index_bucket(
         profiles = profiles.join(user_ids, on="user_id", how="semi")
     profiles = _add_event_days(profiles, days, partition, files)
     try:
-        index.index_profiles(ref, profiles, current.through_batch)
+        version = current.through_batch
+        index_with_variants(store, index, ref, profiles, version, [partition.bucket])
     except PipelineError as error:
         return 0, str(error)
     store.put_json(progress, {"through_batch": current.through_batch})

@@ -14,6 +14,7 @@ from customer_profiles.lake.findings import LakeDamagedError
 from customer_profiles.lake.object_store import ObjectStore
 from customer_profiles.processing.tasks.config import TaskConfig
 from customer_profiles.processing.tasks.profile import UNFORESEEN, ProfileTask, check_events
+from customer_profiles.processing.tasks.variants import index_with_variants
 from customer_profiles.profiles.aggregate import build_profiles
 from customer_profiles.profiles.event_days import find_event_days
 from customer_profiles.profiles.schema import INDEXED_SCHEMA
@@ -36,9 +37,11 @@ def index_newest(
     A stream does this for every batch, and `update_bucket` for some buckets at a time.
     Both write the same documents with the same version, so neither undoes the other.
     """
-    profiles = _build_newest(config.connect_lake(), task, list(buckets))
+    store, numbers = config.connect_lake(), list(buckets)
+    profiles = _build_newest(store, task, numbers)
     try:
-        config.connect_index().index_profiles(index, profiles, task.through_batch)
+        connection = config.connect_index()
+        index_with_variants(store, connection, index, profiles, task.through_batch, numbers)
     except PipelineError as error:
         yield IndexedCustomers(profiles.height, str(error))
     else:
