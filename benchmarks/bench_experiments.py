@@ -14,7 +14,9 @@ from benchmarks.experiments_speed import (
     METRICS,
     PLAN,
     PLANNED,
+    REPETITIONS,
     SPEED_CUSTOMERS,
+    assignment_speed,
     measure_speed,
     past_experiment,
     sample_events,
@@ -69,6 +71,15 @@ def _run(options: argparse.Namespace) -> int:
         rows += _false_positives(people, options.tests)
         rows += _planted(people, options.tests)
         rows += _others(options.tests)
+    for part, cpu in assignment_speed():
+        rows.append(
+            (
+                f"assigning {SPEED_CUSTOMERS:,} customers, an experiment with {part}",
+                "about 1 s of one core",
+                f"{cpu:.2f} s",
+                f"fastest of {REPETITIONS}",
+            )
+        )
     seconds, memory = measure_speed(events)
     rows.append(
         (

@@ -9,11 +9,15 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import polars as pl
 
 from benchmarks.folder_lake import FolderStore, write_lake
+from customer_profiles.contracts.assignment import Allocation, allocate, assign_many, layer_share
+from customer_profiles.contracts.buckets import bucket_of
+from customer_profiles.experimentation.analyse_command import without_profile
 from customer_profiles.experimentation.analysis import analyse
 from customer_profiles.experimentation.definition import (
     Eligibility,
@@ -26,8 +30,10 @@ from customer_profiles.experimentation.definition import (
 )
 from customer_profiles.experimentation.first_exposures import first_exposures
 from customer_profiles.experimentation.history import past_exposures
-from customer_profiles.experimentation.lake_measures import measure_lake
+from customer_profiles.experimentation.lake_measures import measure_lake, newest_event
 from customer_profiles.lake.events import EVENT_SCHEMA
+from customer_profiles.lake.profiles import write_profiles
+from customer_profiles.profiles.aggregate import build_from_distinct
 from customer_profiles.profiles.schema import PRICE
 from customer_profiles.profiles.segments import read_segments
 from scripts.sample.events import make_events
@@ -35,6 +41,9 @@ from scripts.sample.events import make_events
 PLANNED = 40_000
 """The effects to find are chosen so that a test needs about this many customers."""
 SPEED_CUSTOMERS = 1_000_000
+SPEED_BUCKETS = 16
+REPETITIONS = 5
+"""Of a measurement; the fastest counts, because other programs slow the others down."""
 METRICS = (
     Metric("sessions", Kind.SESSIONS, 14),
     Metric("average_order_value", Kind.AVERAGE_ORDER_VALUE, 14, covariate_days=0),
@@ -61,6 +70,26 @@ PLAN = Experiment(
     method=Method.FIXED_HORIZON,
     planned_customers=PLANNED,
 )
+
+
+def assignment_speed() -> list[tuple[str, float]]:
+    """Measure how long it takes to assign `SPEED_CUSTOMERS` customers, in this process.
+
+    Returns:
+        How much of its layer an experiment has, and the fewest CPU seconds of some repetitions.
+    """
+    users = [str(1515915625000000000 + 7919 * number) for number in range(SPEED_CUSTOMERS)]
+    ranges = allocate({"control": 1, "treatment": 1})
+    speeds = []
+    for name, traffic in (("the whole layer", "1"), ("half of it", "0.5"), ("90 % of it", "0.9")):
+        layer = layer_share("speed", Fraction(0), Fraction(traffic))
+        seconds = []
+        for _ in range(REPETITIONS):
+            began = time.process_time()
+            assign_many(Allocation("speed", ranges, layer), users)
+            seconds.append(time.process_time() - began)
+        speeds.append((name, min(seconds)))
+    return speeds
 
 
 def sample_events(rows: int) -> pl.DataFrame:
@@ -118,7 +147,20 @@ def _write_speed_lake(events: pl.DataFrame, folder: Path) -> None:
     everybody.with_columns(variant.otherwise(pl.lit("treatment")).alias("variant")).write_parquet(
         folder / "exposures.parquet"
     )
-    write_lake(FolderStore(folder / "lake"), pl.concat(copies), 16)
+    store, copied = FolderStore(folder / "lake"), pl.concat(copies)
+    write_lake(store, copied, SPEED_BUCKETS)
+    _write_profiles(store, copied)
+
+
+def _write_profiles(store: FolderStore, events: pl.DataFrame) -> None:
+    """Write the profiles of all customers, as the lake has them."""
+    users = events["user_id"].unique()
+    numbers = pl.Series("bucket", [bucket_of(user, SPEED_BUCKETS) for user in users])
+    placed = events.join(pl.DataFrame([users, numbers]), on="user_id")
+    for bucket in range(SPEED_BUCKETS):
+        part = placed.filter(bucket=bucket).drop("bucket")
+        profiles = build_from_distinct(part, read_segments(), datetime(2020, 1, 1, tzinfo=UTC))
+        write_profiles(store, bucket, profiles.sort("user_id"), 1, None)
 
 
 def analyse_folder(folder: str) -> tuple[float, float]:
@@ -133,7 +175,9 @@ def analyse_folder(folder: str) -> tuple[float, float]:
     metrics = [replace(METRICS[3], winsorise=0.99), METRICS[0], METRICS[2], METRICS[1]]
     as_of = trial.end + timedelta(days=14)
     started = time.perf_counter()
-    exposed = first_exposures(exposures, trial)
+    assert newest_event(store) is not None  # noqa: S101
+    erased = without_profile(store, exposures["user_id"])
+    exposed = first_exposures(exposures, trial, erased)
     measured = measure_lake(store, exposed.customers, metrics, as_of, read_segments())
     result = analyse(trial, metrics, measured, exposed.counts, as_of)
     seconds = time.perf_counter() - started

@@ -58,6 +58,28 @@ def run(stack: Stack, folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def check_that_variants_stay(stack: Stack, folder: Path, user: str, variant: str) -> None:
+    """A document has its variant also after a run and a rebuild have written it again."""
+    path = f"customer_profiles/_doc/{user}"
+    events = search(stack, path)["_source"]["total_events"]
+    assigned = {"query": {"exists": {"field": f"experiments.{NAME}"}}}
+    published = search(stack, "customer_profiles/_count", assigned)["count"]
+    assert published >= demo_events.CUSTOMERS
+    history = demo_events.history().filter(user_id=user).head(1)
+    later = pl.lit("2021-02-09 12:00:00 UTC").alias("event_time")
+    history.with_columns(later).write_csv(folder / "one-more.csv")
+    ingest(stack, folder / "one-more.csv")
+    for command in ("process", "rebuild"):
+        process(stack, command)
+        source = search(stack, path)["_source"]
+        assert source["total_events"] == events + 1
+        assert source["experiments"] == {NAME: variant}
+        assert search(stack, "customer_profiles/_count", assigned)["count"] == published
+    (mapping,) = search(stack, "customer_profiles/_mapping").values()
+    field = mapping["mappings"]["properties"]["experiments"]["properties"][NAME]
+    assert field["type"] == "keyword"
+
+
 def test_an_experiment_from_assignment_to_verdict(stack: Stack, folder: Path) -> None:
     users = demo_events.user_ids()
     allocation = Allocation("shipping-1", allocate({"control": 1, "free-shipping": 1}))
@@ -97,6 +119,7 @@ def test_an_experiment_from_assignment_to_verdict(stack: Stack, folder: Path) ->
     assert source["experiments"] == {NAME: variants[users[0]]}
     one = json.loads(run(stack, folder, "assign", "--id", users[0], NAME))
     assert (one["variant"], one["outcome"]) == (variants[users[0]], "assigned")
+    check_that_variants_stay(stack, folder, users[0], variants[users[0]])
 
     # The planted effect is found, and what should not count is left out and counted.
     assert "free-shipping" in run(stack, folder, "analyse", NAME)

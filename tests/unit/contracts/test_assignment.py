@@ -11,8 +11,10 @@ from scipy.stats import chi2_contingency, chisquare
 
 from customer_profiles.contracts import bucket_of
 from customer_profiles.contracts.assignment import (
+    CHUNK,
     SLOTS,
     Allocation,
+    Assignment,
     Outcome,
     Share,
     VariantRange,
@@ -156,12 +158,32 @@ def test_the_holdout_comes_before_everything() -> None:
     assert all(answer.variant is None for answer in answers if answer.outcome != Outcome.ASSIGNED)
 
 
-def test_one_customer_gets_the_same_answer_as_among_many() -> None:
-    allocation = Allocation(
-        "a", HALVES, layer_share("p", Fraction(0), Fraction("0.5")), Share("h", 0, SLOTS // 10)
-    )
-    users = USERS[:200]
-    assert [assign(allocation, user) for user in users] == assign_many(allocation, users)
+def by_the_definition(allocation: Allocation, user: str) -> Assignment:
+    """Follow the five steps of the definition, one customer and one hash after the other."""
+    holdout, layer = allocation.holdout, allocation.layer
+    if holdout and holdout.start <= slot_of(holdout.salt, user) < holdout.end:
+        return Assignment(None, Outcome.HOLDOUT)
+    if layer and not layer.start <= slot_of(layer.salt, user) < layer.end:
+        return Assignment(None, Outcome.OUT_OF_RANGE)
+    slot = slot_of(allocation.salt, user)
+    (variant,) = [item.variant for item in allocation.ranges if item.start <= slot < item.end]
+    return Assignment(variant, Outcome.ASSIGNED)
+
+
+@pytest.mark.parametrize("holdout", [None, Share("h", 0, SLOTS // 10), Share("h", 0, SLOTS)])
+@pytest.mark.parametrize("traffic", [None, "0.000001", "0.3", "0.8", "1"])
+def test_many_customers_get_what_the_definition_says_about_each(
+    holdout: Share | None, traffic: str | None
+) -> None:
+    start = Fraction("0" if traffic == "1" else "0.2")
+    layer = layer_share("p", start, Fraction(traffic)) if traffic else None
+    ranges = allocate({"a": 1, "b": 2, "c": 4})
+    allocation = Allocation("a", ranges, layer, holdout)
+    users = USERS[: CHUNK + 100]
+    expected = [by_the_definition(allocation, user) for user in users]
+    assert assign_many(allocation, users) == expected
+    assert [assign(allocation, user) for user in users[:50]] == expected[:50]
+    assert assign_many(allocation, []) == []
 
 
 def test_an_allocation_survives_json() -> None:

@@ -2,7 +2,7 @@
 
 experiments/definitions/free-shipping.json                 all that decides about a variant
 experiments/assigned/free-shipping/bucket=07/users.parquet who has which variant, and since when
-experiments/published.json                                 the experiments whose variants documents have
+experiments/published.json                                 whose variants all documents have
 """
 
 from __future__ import annotations
@@ -94,10 +94,9 @@ class ExperimentLake:
         Returns:
             `ASSIGNED_SCHEMA`, each customer once.
         """
-        frames = [pl.DataFrame(schema=ASSIGNED_SCHEMA)]
-        for key in self._store.list_sizes(f"{ASSIGNED_PREFIX}{name}/"):
-            frames.append(self._read_assigned(key))
-        return pl.concat(frames)
+        keys = self._store.list_sizes(f"{ASSIGNED_PREFIX}{name}/")
+        empty = pl.DataFrame(schema=ASSIGNED_SCHEMA)
+        return pl.concat([empty, *map(self._read_assigned, keys)])
 
     def published(self) -> Published:
         """Return the experiments whose variants are in the documents."""
