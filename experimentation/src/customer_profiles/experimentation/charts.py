@@ -53,7 +53,7 @@ def interval_chart(bars: Sequence[Bar], title: str) -> str:
         )
         if bar.value is not None:
             parts.append(f'<circle cx="{x(bar.value):.1f}" cy="{y:.0f}" r="5" fill="#4269d0"/>')
-    parts.append(_text(LEFT, height - 1, title))
+    parts.append(_text(LEFT, height - 5, title))
     return _svg(height, title, parts)
 
 
@@ -89,7 +89,7 @@ def line_chart(line: Line, title: str) -> str:
         _text(x(number), HEIGHT - 20, points[number][0], "middle")
         for number in range(0, len(points), every)
     ]
-    parts.append(_text(90, HEIGHT - 2, f"{line.label}: {title}"))
+    parts.append(_text(90, HEIGHT - 5, f"{line.label}: {title}"))
     return _svg(HEIGHT, f"{line.label}: {title}", parts)
 
 

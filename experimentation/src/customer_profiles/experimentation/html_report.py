@@ -39,6 +39,7 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th, td { text-align: right; padding: .3rem .6rem; }
 tr { border-bottom: 1px solid #8884; }
 th:first-child, td:first-child { text-align: left; }
+td + td { white-space: nowrap; }
 svg { width: 100%; height: auto; }
 svg text { font: 12px system-ui, sans-serif; fill: currentColor; }
 .muted { opacity: .75; }
@@ -175,7 +176,9 @@ def _table(items: tuple[MetricResult, ...]) -> str:
 
 
 def _p_value(item: MetricResult) -> str:
-    return "" if item.adjusted_p_value is None else p_value(item.adjusted_p_value)
+    if item.adjusted_p_value is None:
+        return ""
+    return p_value(item.adjusted_p_value).removeprefix("= ")
 
 
 def _over_time(result: Result) -> list[str]:

@@ -100,7 +100,7 @@ def count_lines(result: Result) -> list[str]:
         f"{counts.analysed:,} are analysed"
     ]
     lines += [f"  left out: {line}" for line in left_out(counts)]
-    if counts.dilution is not None and counts.assigned:
+    if counts.dilution:
         lines.append(
             f"  {counts.assigned:,} customers were assigned; {percent(counts.dilution)} of them "
             "have seen nothing, and are not analysed"

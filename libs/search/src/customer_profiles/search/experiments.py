@@ -116,7 +116,7 @@ class ExperimentIndices:
         with translate_errors(self.config.url):
             self._client.indices.refresh(index=index)
         changed, waiting = 0, []
-        for number, (user_id, version, content) in enumerate(self._contents.scan(index)):
+        for number, (user_id, version, content) in enumerate(self._contents.scan(index), 1):
             others = dict(content.get(EXPERIMENTS) or {})
             if others.pop(experiment, None) != (variant := variants.get(user_id)):
                 published = others | ({experiment: variant} if variant else {})
