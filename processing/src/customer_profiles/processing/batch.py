@@ -20,6 +20,7 @@ from customer_profiles.processing.stages.index import publish_index
 from customer_profiles.processing.stages.land import land_batch
 from customer_profiles.processing.stages.plan import load_state, plan_batch, plan_profiles
 from customer_profiles.processing.stages.publish import publish_report, publish_run
+from customer_profiles.processing.stages.quarantine import hold_back
 from customer_profiles.processing.stages.topic import look_at_topic, plan_start
 from customer_profiles.processing.state import Context, RunState
 
@@ -50,6 +51,7 @@ def process(
     """
     state = load_state(context, rebuild=rebuild)
     state = land_all(context, state, accept_new_topic=accept_new_topic, accept_gaps=accept_gaps)
+    state = hold_back(context, state)
     state = update_profiles(context, state, rebuild=rebuild, stop_spark=True)
     report = publish_report(context, state)
     if state.changed:

@@ -26,6 +26,7 @@ from customer_profiles.processing.render import (
     micro_batch_line,
     print_gaps,
     print_run,
+    print_waiting,
     summary,
 )
 from customer_profiles.processing.report import MicroBatch, RunReport
@@ -113,6 +114,7 @@ def update(
         if written:
             console.print(f"Report: {written}", markup=False)
     print_gaps(report.gaps, console)
+    print_waiting(report.waiting, console)
     if report.outdated_segments:
         console.print(
             f"{report.outdated_segments:,} customers have the segment of another version "

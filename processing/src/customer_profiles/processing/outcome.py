@@ -8,6 +8,7 @@ from typing import Any
 
 from customer_profiles.common.errors import DegradedError, PipelineError
 from customer_profiles.common.run_record import RunRecord, Status
+from customer_profiles.lake.quarantine import WAITING_NOTE
 from customer_profiles.processing.render import gap_lines
 from customer_profiles.processing.report import RunReport
 
@@ -15,7 +16,7 @@ from customer_profiles.processing.report import RunReport
 def write_report(
     report: RunReport, reports: Path, record: RunRecord, failure: PipelineError | None
 ) -> tuple[Path | None, PipelineError | None]:
-    """Leave the report, and the open gaps for `make status`.
+    """Leave the report, and for `make status` the open gaps and what waits for a decision.
 
     Returns:
         The report's path, or why it could not be written. People see what was done all the same.
@@ -28,6 +29,7 @@ def write_report(
         status = Status.DEGRADED if isinstance(failure, DegradedError) else Status.FAILED
     try:
         note_gaps(report.gaps, reports)
+        _note(report.waiting, reports / WAITING_NOTE)
         return record.finish(status, exit_code=code, error=str(failure) if failure else None), None
     except (PipelineError, OSError) as error:
         return None, PipelineError(str(error))
@@ -35,8 +37,11 @@ def write_report(
 
 def note_gaps(gaps: Sequence[Mapping[str, Any]], reports: Path) -> None:
     """Leave the open gaps, as in the report, for `make status`."""
-    note = reports / "gaps.txt"
-    if lines := gap_lines(gaps):
+    _note(gap_lines(gaps), reports / "gaps.txt")
+
+
+def _note(lines: Sequence[str], note: Path) -> None:
+    if lines:
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text("\n".join(lines) + "\n")
     else:

@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING
 
 from customer_profiles.common.console import printable_json, write_line
 from customer_profiles.common.errors import PipelineError
+from customer_profiles.lake.batch_log import BatchLog
 from customer_profiles.lake.gaps import open_gaps, read_gaps
 from customer_profiles.lake.profiles import find_profile
+from customer_profiles.lake.quarantine import read_quarantine
 from customer_profiles.lake.s3 import S3ObjectStore
 from customer_profiles.processing.render import (
     print_best_customers,
     print_gaps,
     print_next_steps,
+    print_waiting,
     summary,
 )
 from customer_profiles.processing.report import RunReport
 from customer_profiles.processing.settings import Settings
+from customer_profiles.processing.stages.quarantine import describe_waiting
 from customer_profiles.processing.state import ProfilesState
 from customer_profiles.processing.tasks.config import TaskConfig
 from customer_profiles.profiles.schema import PROFILE_SCHEMA
@@ -98,6 +102,8 @@ def show_summary(settings: Settings, console: Console) -> int:
     )
     console.print(summary(report))
     print_gaps([gap.to_json() for gap in open_gaps(read_gaps(store))], console)
+    if quarantine := read_quarantine(store):
+        print_waiting(describe_waiting(BatchLog(store), quarantine), console)
     best = ProfileIndex(tasks.search).top_by_revenue(BEST_CUSTOMERS)
     print_best_customers(best, console)
     print_next_steps(

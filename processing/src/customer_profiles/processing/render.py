@@ -46,6 +46,12 @@ def print_gaps(gaps: Sequence[Mapping[str, Any]], console: Console) -> None:
         console.print(line, markup=False, style="yellow")
 
 
+def print_waiting(lines: Sequence[str], console: Console) -> None:
+    """Print what waits for a decision, as in the report."""
+    for line in lines:
+        console.print(printable(line), markup=False, style="yellow")
+
+
 def gap_lines(gaps: Sequence[Mapping[str, Any]]) -> list[str]:
     """Describe open gaps, as in the report, in lines; no gaps give no lines."""
     if not gaps:

@@ -27,8 +27,8 @@ class RunReport:
     index_error: str | None = None
     """Why the index is behind the lake; the next run catches up."""
     degraded: list[str] = field(default_factory=list)
-    """What is behind although the work is done: `index_behind`, `dashboards_behind` or
-    `rebuild_unfinished`."""
+    """What is behind although the work is done: `index_behind`, `dashboards_behind`,
+    `rebuild_unfinished` or `profiles_waiting`."""
     failed_buckets: dict[str, str] = field(default_factory=dict)
     """Buckets whose newest profiles could not be built, and why; the next run tries them again."""
     files_compacted: int = 0
@@ -37,6 +37,8 @@ class RunReport:
     """What was lost or damaged in the lake, and was made anew from its events."""
     gaps: list[dict[str, Any]] = field(default_factory=list)
     """What was removed from the topic before it reached the lake, and is still missing."""
+    waiting: list[str] = field(default_factory=list)
+    """Which micro-batches wait for a decision, why, and the command that decides, in lines."""
     events: int = 0
     """Events in profiles. An event that was sent twice counts once."""
     customers: int = 0

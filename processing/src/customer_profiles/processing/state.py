@@ -12,6 +12,7 @@ from customer_profiles.lake.gaps import Gap
 from customer_profiles.lake.layout import STATE
 from customer_profiles.lake.manifest import Manifest
 from customer_profiles.lake.object_store import ObjectStore
+from customer_profiles.lake.quarantine import Quarantine
 from customer_profiles.lake.s3 import S3ObjectStore
 from customer_profiles.processing.metrics import DashboardMetrics
 from customer_profiles.processing.settings import Settings
@@ -132,6 +133,8 @@ class RunState:
     """An earlier rebuild did not reach its end."""
     gaps: tuple[Gap, ...] = ()
     """What was removed from the topic before it reached the lake, and is still missing."""
+    quarantine: Quarantine | None = None
+    """Which micro-batches wait for a decision; None for a lake that holds nothing back."""
 
     @property
     def changed(self) -> bool:

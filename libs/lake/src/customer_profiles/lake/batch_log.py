@@ -96,10 +96,7 @@ class BatchLog:
         return landed
 
     def events_by_bucket(self, first_batch: int) -> dict[int, int]:
-        """Return the stored events that each bucket got in committed batches from one on.
-
-        The checkpoint does not include the first of them.
-        """
+        """Return the events that each bucket got from a batch on that the checkpoint lacks."""
         counts: Counter[int] = Counter()
         for number in self._committed:
             if number >= first_batch:
@@ -189,15 +186,16 @@ class BatchLog:
             raise busy_error(batch.number, None) from error
         self._committed[batch.number] = landed
 
-    def buckets_changed_since(self, number: int) -> set[int]:
-        """Return the buckets that got events in batches after this one.
+    def buckets_changed_since(self, number: int, through: int | None = None) -> set[int]:
+        """Return the buckets that got events in batches after this one, up to another one.
 
         For a batch before the checkpoint, these are all buckets that the checkpoint knows.
         """
-        before_checkpoint = number < self._checkpoint.through_batch
-        changed = set(self._checkpoint.changed_buckets) if before_checkpoint else set()
-        for later in sorted(self._committed):
-            if later > number:
+        last = self.last_committed if through is None else through
+        is_old = number < self._checkpoint.through_batch
+        changed = set(self._checkpoint.changed_buckets) if is_old else set()
+        for later in self.committed:
+            if number < later <= last:
                 changed |= set(self.commit_record(later).events_by_bucket)
         return changed
 

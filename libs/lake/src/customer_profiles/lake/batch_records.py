@@ -59,23 +59,25 @@ class LandedBatch:
         """Return the content of the commit's object."""
         counts = {f"{bucket:02d}": count for bucket, count in sorted(self.events_by_bucket.items())}
         files = {f"{bucket:02d}": list(file) for bucket, file in sorted(self.files.items())}
-        return {
+        content = {
             "events": self.events,
             # An older word for invalid messages. It is part of the stored format.
             "misfits": self.invalid_messages,
             "events_by_bucket": counts,
             "files": files,
         }
+        return content | ({"oldest_ms": self.oldest_ms} if self.oldest_ms is not None else {})
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> LandedBatch:
-        """Read the content of a commit's object, which does not have `oldest_ms`."""
+        """Read the content of a commit's object; those of 0.2 do not have `oldest_ms`."""
         counts = content["events_by_bucket"].items()
         files = content.get("files", {}).items()
         return cls(
             events=int(content["events"]),
             invalid_messages=int(content["misfits"]),
             events_by_bucket={int(bucket): int(count) for bucket, count in counts},
+            oldest_ms=None if (oldest := content.get("oldest_ms")) is None else int(oldest),
             files={int(bucket): (int(size), str(etag)) for bucket, (size, etag) in files},
         )
 

@@ -15,14 +15,22 @@ from customer_profiles.lake.manifest import BucketManifest, BucketObject, EventF
 from customer_profiles.lake.object_store import ObjectInfo, ObjectStore
 
 
-def expected_events(log: BatchLog, manifest: Manifest | None) -> dict[int, int]:
-    """Return how many events are stored up to the newest committed batch.
+def expected_events(
+    log: BatchLog, manifest: Manifest | None, through_batch: int | None = None
+) -> dict[int, int]:
+    """Return how many events are stored up to a committed batch.
 
     The manifest or the checkpoint knows the sum of older batches, and the commits know the others.
 
+    Args:
+        log: the batch log.
+        manifest: what the lake should hold; None for a lake without one.
+        through_batch: the batch; the newest one if None.
+
     Returns:
         The events of each bucket for which they are known. In a lake of version 0.2 with a
-        checkpoint, these are the buckets that a newer version has brought up to date.
+        checkpoint, these are the buckets that a newer version has brought up to date. An entry of
+        the manifest that includes later batches says nothing of an earlier one.
     """
     entries = manifest.by_bucket if manifest else {}
     checkpoint = log.checkpoint_record
@@ -36,13 +44,15 @@ def expected_events(log: BatchLog, manifest: Manifest | None) -> dict[int, int]:
             since = checkpoint.through_batch
         else:
             continue
-        expected[bucket] = before + _landed_since(log, bucket, since)
+        if through_batch is None or through_batch >= since:
+            expected[bucket] = before + _landed_since(log, bucket, since, through_batch)
     return expected
 
 
-def _landed_since(log: BatchLog, bucket: int, batch: int) -> int:
+def _landed_since(log: BatchLog, bucket: int, batch: int, through: int | None = None) -> int:
     """Return the events of a bucket in the batches after one that the checkpoint reaches."""
-    later = (number for number in log.committed if number > batch)
+    last = log.last_committed if through is None else through
+    later = (number for number in log.committed if batch < number <= last)
     return sum(log.commit_record(number).events_by_bucket.get(bucket, 0) for number in later)
 
 

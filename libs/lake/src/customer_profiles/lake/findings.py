@@ -37,6 +37,8 @@ class Remedy(StrEnum):
     """A normal run mends it by itself, from what is whole in the lake."""
     REPAIR = "make repair"
     REBUILD = "make rebuild"
+    QUALITY = "make quality"
+    """It is written again by the next evaluation of data quality."""
     NEW_TOPIC = "make process NEW_TOPIC=1"
     """Go on with a topic that is not the one of before."""
     NONE = "nothing"

@@ -56,6 +56,12 @@ def write_batch(
     store.put(quality_batch_name(number), to_parquet(statistics), attributes={WATERMARK: text})
 
 
+def read_batch(store: ObjectStore, number: int) -> pl.DataFrame | None:
+    """Return the statistics of one micro-batch; None if it has none, or if they are damaged."""
+    stored = _get(store, quality_batch_name(number))
+    return _read(stored) if stored else None
+
+
 def read_watermark(store: ObjectStore, number: int) -> datetime | None:
     """Return the watermark after a micro-batch; None if nobody noted one."""
     info = _head(store, quality_batch_name(number)) if number else None
@@ -122,6 +128,19 @@ def checkpoint(store: ObjectStore, through_batch: int, add_up: AddUp) -> None:
         store.put(QUALITY_THROUGH, to_parquet(add_up(parts)), attributes=attributes)
     for number in numbers:
         store.delete(quality_batch_name(number))
+
+
+def write_sum(store: ObjectStore, through_batch: int, statistics: pl.DataFrame) -> None:
+    """Replace the statistics of all micro-batches up to one by a sum that was counted again."""
+    watermark = read_watermark(store, through_batch)
+    attributes = {
+        THROUGH_BATCH: str(through_batch),
+        WATERMARK: watermark.isoformat() if watermark else "",
+    }
+    store.put(QUALITY_THROUGH, to_parquet(statistics), attributes=attributes)
+    for name in store.list_objects(QUALITY_BATCHES_PREFIX):
+        if 0 < _number(name) <= through_batch:
+            store.delete(name)
 
 
 def write_days(store: ObjectStore, bucket: int, days: pl.DataFrame, through_batch: int) -> None:

@@ -78,6 +78,18 @@ MEASURES: dict[str, Measure] = {
 }
 """All checks, by name."""
 
+HOLDABLE = (
+    "null_share",
+    "event_type_share",
+    "unknown_share",
+    "late_share",
+    "price_median",
+    "price_tail",
+    "category_price_median",
+)
+"""The checks that can hold a micro-batch back: what its rows say without the rest of their day, and
+without profiles."""
+
 
 def _count(min_ratio: float, floor: float, **more: float | bool) -> Sensitivity:
     return Sensitivity(Kind.COUNT, log(min_ratio), floor, **more)  # type: ignore[arg-type]

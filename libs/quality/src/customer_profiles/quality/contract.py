@@ -18,7 +18,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.quality.baseline import Kind, Sensitivity
-from customer_profiles.quality.checks import MEASURES, Check, Threshold
+from customer_profiles.quality.checks import HOLDABLE, MEASURES, Check, Threshold
 from customer_profiles.quality.findings import Severity
 
 ENGINE = "customerProfiles"
@@ -140,6 +140,12 @@ class _Reader:
         if self.value(severity) not in list(Severity):
             allowed = ", ".join(Severity)
             raise self.error(severity, f"the severity is one of {allowed}")
+        if self.value(severity) == Severity.QUARANTINE and name not in HOLDABLE:
+            raise self.error(
+                severity,
+                f"{name} cannot hold a batch back, because it is known later than its profiles or "
+                f"for whole days only; these can: {', '.join(HOLDABLE)}",
+            )
         body = self.fields(self.member(rule, "implementation", f"the check {name}"))
         for key, node in body.items():
             if key not in {"learn", "low", "high", "fields"}:

@@ -33,6 +33,7 @@ from customer_profiles.processing.integrity.indices import (
     AllCounts,
     check_documents,
 )
+from customer_profiles.processing.integrity.spans import after
 from customer_profiles.processing.integrity.spill import DocumentSpill
 from customer_profiles.processing.integrity.topic import (
     TopicCopy,
@@ -172,13 +173,19 @@ def _check_tables(
     )
     if event_counts.rows is not None:
         counts.add(event_counts.rows)
-    newest = max((file.last_batch for file in stored.files), default=0)
+    last = diagnosis.last_profiled
+    newest = max((file.last_batch for file in stored.files if file.last_batch <= last), default=0)
     through = state.through_batch if state else newest
     failed = f"{bucket:02d}" in (state.failed if state else {})
     if failed or (newest > through and profiles.through_batch < newest and not profiles.problem):
         # The next run builds them.
         return None
     events = pl.concat([verdict.whole, verdict.restorable])
+    if (
+        plan := diagnosis.survey.log.known_plans.get(last + 1)
+    ) and last < diagnosis.reach.last_batch:
+        # What comes later waits for a decision, and is in no profile.
+        events = events.filter(~after(events, plan.ranges))
     return check_tables(bucket, events, newest, profiles, event_counts, servers.segments)
 
 

@@ -76,6 +76,15 @@ class Diagnosis:
     """The dead letters of the topic have to be counted from its beginning."""
     rejected_rows: bool = False
     """The index of rejected rows has to be filled again."""
+    statistics: frozenset[int] = frozenset()
+    """Micro-batches whose statistics of data quality have to be counted again; 0: their sum."""
+
+    @property
+    def last_profiled(self) -> int:
+        """The newest batch that profiles may include; later ones wait for a decision."""
+        quarantine = self.survey.quarantine
+        last = self.reach.last_batch
+        return quarantine.last_profiled(last) if quarantine else last
 
     @property
     def damaged_notes(self) -> list[str]:

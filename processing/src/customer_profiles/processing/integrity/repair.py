@@ -27,6 +27,7 @@ from customer_profiles.processing.integrity.charts import repair_charts
 from customer_profiles.processing.integrity.deep import Contents
 from customer_profiles.processing.integrity.diagnosis import Diagnosis, Progress, Servers
 from customer_profiles.processing.integrity.events_repair import record_losses, rewrite_events
+from customer_profiles.processing.integrity.quality import repair_statistics
 from customer_profiles.processing.integrity.records import save_records
 from customer_profiles.processing.integrity.steps import Loss
 from customer_profiles.processing.state import ProfilesState
@@ -56,6 +57,7 @@ def apply(
     Raises:
         PipelineError: the lake does not answer, or another run has written in the meantime.
     """
+    _refuse_if_waiting(diagnosis)
     counts = dict(contents.stored_events)
     losses: list[Loss] = []
     _delete_damaged(servers, diagnosis)
@@ -68,6 +70,7 @@ def apply(
         record_losses(servers, diagnosis, losses)
     if diagnosis.log or diagnosis.events:
         _write_log(servers, diagnosis, counts)
+    repair_statistics(servers, diagnosis)
     results, error = _rebuild_buckets(servers, diagnosis, counts, progress)
     state = _new_state(servers, diagnosis, results, error)
     index = diagnosis.live_index
@@ -77,6 +80,17 @@ def apply(
     save_records(servers, diagnosis, state, counts)
     repair_charts(servers, diagnosis, state)
     return Repaired(tuple(losses), error, counts)
+
+
+def _refuse_if_waiting(diagnosis: Diagnosis) -> None:
+    """See that no file is written that joins batches in profiles with batches that wait."""
+    quarantine = diagnosis.survey.quarantine
+    if quarantine and quarantine.held and (diagnosis.log or diagnosis.events):
+        raise PipelineError(
+            f"Batch {quarantine.held.batch} waits for a decision, and a repair of events or of the "
+            "batch log would join it with the batches before.\n"
+            f"Run `make quality ACCEPT={quarantine.held.batch}`, then `make repair APPLY=1`."
+        )
 
 
 def _write_log(servers: Servers, diagnosis: Diagnosis, counts: Mapping[int, int]) -> None:
@@ -104,7 +118,7 @@ def _rebuild_buckets(
     if diagnosis.state or diagnosis.survey.state is None:
         buckets |= set(range(servers.buckets))
     task = ProfileTask(
-        diagnosis.reach.last_batch,
+        diagnosis.last_profiled,
         servers.segments,
         datetime.now(UTC),
         index=None,
@@ -150,7 +164,7 @@ def _index_buckets(
 def _index_bucket(
     servers: Servers, index: IndexRef, bucket: int, profiles: pl.DataFrame, diagnosis: Diagnosis
 ) -> None:
-    version = diagnosis.reach.last_batch
+    version = diagnosis.last_profiled
     index_with_variants(servers.store, servers.index, index, profiles, version, [bucket])
 
 
@@ -175,7 +189,7 @@ def _new_state(
     behind = set(state.behind)
     if error is not None:
         behind |= {result.bucket for result in results}
-    through = diagnosis.reach.last_batch if is_whole or before is None else before.through_batch
+    through = diagnosis.last_profiled if is_whole or before is None else before.through_batch
     versions = {version for part in totals.values() for version in part["segments_versions"]}
     segments = state.segments
     if is_whole and versions <= {str(servers.segments.version)}:
@@ -184,7 +198,7 @@ def _new_state(
     return replace(
         state,
         totals=totals,
-        through_batch=min(through, diagnosis.reach.last_batch),
+        through_batch=min(through, diagnosis.last_profiled),
         behind=tuple(sorted(behind)),
         segments=segments,
         index=live.key if live and _is_current(diagnosis) else state.index,
@@ -214,7 +228,7 @@ def _fill_new_index(servers: Servers, diagnosis: Diagnosis, counts: Mapping[int,
             f"The new index has {indexed:,} profiles and the lake {customers:,}; readers still see "
             "the old one.\nDid another run write at the same time? Run `make repair` again."
         )
-    for removed in servers.index.promote(index, diagnosis.reach.last_batch):
+    for removed in servers.index.promote(index, diagnosis.last_profiled):
         for marker in servers.store.list_sizes(f"{INDEX_PROGRESS_PREFIX}{removed}."):
             servers.store.delete(marker)
     return index

@@ -16,6 +16,11 @@ def before(rows: pl.DataFrame, next_offsets: Mapping[int, int]) -> pl.Series:
     return inside(rows, {partition: (0, end) for partition, end in next_offsets.items()})
 
 
+def after(rows: pl.DataFrame, ranges: Mapping[int, OffsetSpan]) -> pl.Series:
+    """Tell which events are of a batch with some offsets, or of a later one of the same topic."""
+    return inside(rows, {partition: (start, 2**62) for partition, (start, _) in ranges.items()})
+
+
 def inside(rows: pl.DataFrame, spans: Mapping[int, OffsetSpan]) -> pl.Series:
     """Tell which events lie inside some offsets of their partition; Boolean."""
     is_inside = pl.lit(value=False)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from customer_profiles.lake.findings import Finding, Remedy
+from customer_profiles.lake.layout import QUARANTINE
 from customer_profiles.lake.offsets import OffsetSpan
 from customer_profiles.processing.integrity.diagnosis import Diagnosis
 
@@ -69,8 +70,13 @@ def plan_steps(diagnosis: Diagnosis) -> list[str]:
         steps.append(f"index: send the profiles of these buckets again: {numbers}")
     if diagnosis.state or steps:
         steps.append("state and manifest: write them again, from the objects")
+    if diagnosis.statistics:
+        steps.append("statistics of data quality: count the rows of lost micro-batches again")
     steps += [
-        f"{name}: delete it; the next run writes it again" for name in diagnosis.damaged_notes
+        f"{name}: delete it; run `make quality` before `make process`, which then judges what waits"
+        if name == QUARANTINE
+        else f"{name}: delete it; the next run writes it again"
+        for name in diagnosis.damaged_notes
     ]
     if diagnosis.dead_letters:
         steps.append("charts: count the dead letters from the beginning of their new topic")

@@ -24,6 +24,7 @@ from customer_profiles.lake.layout import (
     INDEX_PROGRESS_PREFIX,
     LEASE,
     MANIFEST,
+    QUARANTINE,
     REBUILDING,
     REJECTED_ROWS,
     STATE,
@@ -32,6 +33,7 @@ from customer_profiles.lake.layout import (
 )
 from customer_profiles.lake.manifest import Manifest
 from customer_profiles.lake.object_store import ObjectInfo, ObjectStore
+from customer_profiles.lake.quarantine import Quarantine, read_quarantine
 from customer_profiles.processing.rejected_counts import RejectedCounts
 from customer_profiles.processing.state import ProfilesState
 
@@ -90,6 +92,8 @@ class Survey:
     """None if there is none, or if it is damaged."""
     findings: tuple[Finding, ...]
     """The objects that could not be read."""
+    quarantine: Quarantine | None = None
+    """Which micro-batches wait for a decision; None if there is none, or if it is damaged."""
 
     @property
     def one_topic(self) -> bool:
@@ -124,6 +128,7 @@ def take_survey(store: ObjectStore) -> Survey:
         reader.record(name, lambda content: int(content["through_batch"]))
     for name in (LEASE, REBUILDING):
         reader.record(name, dict)
+    quarantine = reader.read(QUARANTINE, read_quarantine)
     rejected = reader.record(REJECTED_ROWS, RejectedCounts.from_json)
     return Survey(
         objects,
@@ -133,6 +138,7 @@ def take_survey(store: ObjectStore) -> Survey:
         gaps or (),
         rejected,
         tuple(reader.findings),
+        quarantine,
     )
 
 

@@ -25,6 +25,7 @@ from customer_profiles.lake.layout import (
     STATE,
     data_file_batches,
 )
+from customer_profiles.lake.quarantine import waiting_lines
 from customer_profiles.processing.integrity.batches import check_batches, horizon
 from customer_profiles.processing.integrity.diagnosis import Diagnosis, Servers, TopicView
 from customer_profiles.processing.integrity.indices import (
@@ -33,6 +34,7 @@ from customer_profiles.processing.integrity.indices import (
     check_profile_sums,
     check_rejected_sums,
 )
+from customer_profiles.processing.integrity.quality import check_statistics
 from customer_profiles.processing.integrity.survey import Survey, take_survey
 from customer_profiles.processing.integrity.topic import check_dead_letters, check_topic
 from customer_profiles.processing.stages.check import LakeView, check_index, compare_lake
@@ -63,7 +65,9 @@ def check_metadata(servers: Servers) -> Diagnosis:
     if topic_note:
         diagnosis = diagnosis.with_note(topic_note)
     diagnosis = _check_listing(servers, diagnosis)
-    diagnosis = _check_indices(servers, diagnosis)
+    diagnosis = check_statistics(servers, _check_indices(servers, diagnosis))
+    for line in _waiting(survey):
+        diagnosis = diagnosis.with_note(line)
     return replace(
         diagnosis, rejected_rows=diagnosis.rejected_rows or REJECTED_ROWS in survey.damaged
     )
@@ -88,12 +92,22 @@ def pending(diagnosis: Diagnosis) -> bool:
     if state is None:
         return True
     return bool(
-        state.through_batch < diagnosis.reach.last_batch
+        state.through_batch < diagnosis.last_profiled
         or state.behind
         or state.failed
         or diagnosis.live_index is None
         or state.index != diagnosis.live_index.key
     )
+
+
+def _waiting(survey: Survey) -> list[str]:
+    """Say which micro-batches wait for a decision."""
+    quarantine, commits = survey.quarantine, survey.log.commits
+    if quarantine is None or quarantine.held is None:
+        return []
+    first = quarantine.held.batch
+    events = sum(sum(landed.values()) for number, landed in commits.items() if number >= first)
+    return waiting_lines(quarantine, max(commits, default=first), events)
 
 
 def _look_at_topic(

@@ -55,7 +55,9 @@ def build_profiles(context: Context, state: RunState, plan: ProfilePlan) -> RunS
         profiles = replace(profiles, behind=tuple(behind))
     elif not task.rebuild:
         profiles = replace(profiles, index=task.index.key, behind=tuple(sorted(errors)))
-    manifest = save_manifest(context, state.manifest, results)
+    # Buckets with events of batches that wait for a decision. Commits tell of these.
+    waiting = context.batch_log.buckets_changed_since(task.through_batch)
+    manifest = save_manifest(context, state.manifest, results, unfinished=waiting)
     profiles.save(context.store)
     compact_log(context, 0 if task.index is None else task.through_batch)
     logger.info(

@@ -12,9 +12,10 @@ from customer_profiles.kafka.admin import TopicState
 from customer_profiles.lake.batch_log import Batch, BatchLog, OffsetSpan, next_offset_ranges
 from customer_profiles.lake.expectation import expected_events
 from customer_profiles.lake.formats import FORMAT, convert_objects
-from customer_profiles.lake.layout import REBUILDING
+from customer_profiles.lake.layout import QUARANTINE, REBUILDING
 from customer_profiles.lake.lease import lease_holder
 from customer_profiles.lake.offsets import is_shorter, removed_of
+from customer_profiles.lake.quarantine import read_quarantine
 from customer_profiles.lake.runs import this_run
 from customer_profiles.processing.settings import Settings
 from customer_profiles.processing.stages.check import (
@@ -23,6 +24,7 @@ from customer_profiles.processing.stages.check import (
     look_in_background,
 )
 from customer_profiles.processing.stages.index import find_live_index
+from customer_profiles.processing.stages.quarantine import refuse_stream
 from customer_profiles.processing.state import Context, ProfilesState, RunState
 from customer_profiles.processing.tasks.profile import ProfileTask
 from customer_profiles.profiles.segments import Segments
@@ -101,7 +103,10 @@ def load_state(context: Context, *, rebuild: bool = False, holds_lease: bool = F
         restore=checked.restore,
         rebuild_unfinished=is_unfinished,
         mended=tuple(str(finding) for finding in checked.findings),
+        quarantine=read_quarantine(context.store) if QUARANTINE in checked.objects else None,
     )
+    if holds_lease:
+        refuse_stream(state.quarantine)
     context.stopwatch.lap("load_state")
     return state
 
@@ -151,19 +156,23 @@ def plan_profiles(
 ) -> ProfilePlan | None:
     """Decide which buckets need work; a rebuild gets a new index.
 
+    Profiles end before the oldest micro-batch that waits for a decision.
+
     Returns:
         None when profiles and index are up to date.
     """
     log = context.batch_log
     index = state.live_index
+    quarantine = state.quarantine
+    last = quarantine.last_profiled(log.last_committed) if quarantine else log.last_committed
     if rebuild and log.last_committed:
         since = datetime.now(UTC).isoformat(timespec="seconds")
         context.store.put_json(REBUILDING, {"since": since})
         index = context.index.create()
     if rebuild or (index and state.profiles.index != index.key):
-        buckets = log.buckets_changed_since(0)
+        buckets = log.buckets_changed_since(0, last)
     else:
-        buckets = log.buckets_changed_since(state.profiles.through_batch)
+        buckets = log.buckets_changed_since(state.profiles.through_batch, last)
         buckets |= set(state.profiles.behind) if index else set()
     # Whatever made a bucket fail may have left its profiles older than its event counts.
     restore = state.restore | {int(bucket) for bucket in state.profiles.failed}
@@ -171,13 +180,13 @@ def plan_profiles(
     if not buckets:
         return None
     task = ProfileTask(
-        log.last_committed,
+        last,
         context.segments,
         datetime.now(UTC),
         index,
         rebuild=rebuild,
         restore=restore,
-        expected_events=expected_events(log, state.manifest),
+        expected_events=expected_events(log, state.manifest, last),
     )
     return ProfilePlan(tuple(sorted(buckets)), task)
 

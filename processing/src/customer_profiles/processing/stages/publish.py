@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from customer_profiles.processing.report import RunReport
+from customer_profiles.processing.stages.quarantine import describe_waiting
 from customer_profiles.processing.state import Context, RunState
 
 
@@ -23,6 +24,7 @@ def publish_report(context: Context, state: RunState) -> RunReport:
         files_compacted=state.files_compacted,
         mended=list(state.mended),
         gaps=[gap.to_json() for gap in state.gaps],
+        waiting=describe_waiting(context.batch_log, state.quarantine),
     )
     report.add_totals(state.profiles.totals.values(), context.segments.version)
     context.stopwatch.lap("publish")
@@ -39,6 +41,7 @@ def _degraded(state: RunState) -> list[str]:
         "index_behind": state.index_error is not None,
         "dashboards_behind": state.live_index is not None and not state.profiles.counted,
         "rebuild_unfinished": state.rebuild_unfinished,
+        "profiles_waiting": state.quarantine is not None and state.quarantine.held is not None,
     }
     return [name for name, is_behind in behind.items() if is_behind]
 
