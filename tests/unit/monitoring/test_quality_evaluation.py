@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -13,14 +14,20 @@ from customer_profiles.common.console import rich_console
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.lake import quality
 from customer_profiles.lake.batch_log import BatchLog, LandedBatch
-from customer_profiles.lake.layout import QUALITY_FINDINGS_PREFIX, QUALITY_OPEN, STATE
+from customer_profiles.lake.layout import QUALITY_FINDINGS_PREFIX, QUALITY_OPEN, QUARANTINE, STATE
+from customer_profiles.lake.quarantine import HeldBatch, Quarantine, read_quarantine
+from customer_profiles.monitoring.alerts.sources import component_alerts, finding_alerts
+from customer_profiles.monitoring.health.model import Status
+from customer_profiles.monitoring.health.pipeline import check_profiles
 from customer_profiles.monitoring.quality.cli import print_evaluation
 from customer_profiles.monitoring.quality.evaluation import Evaluation, evaluate_lake, keep
+from customer_profiles.monitoring.quality.routine import declare_holding
 from customer_profiles.monitoring.quality.rows import parse_name
 from customer_profiles.quality import customers, statistics
-from customer_profiles.quality.checks import DEFAULT_CHECKS
-from customer_profiles.quality.findings import OpenFindings
+from customer_profiles.quality.checks import DEFAULT_CHECKS, Check, Threshold
+from customer_profiles.quality.findings import OpenFindings, Severity
 from customer_profiles.quality.history import Series
+from customer_profiles.quality.quarantine import check_from_json
 from tests.support import MemoryObjectStore
 
 pytestmark = pytest.mark.unit
@@ -125,3 +132,40 @@ def test_the_name_of_a_value_is_read_or_refused() -> None:
     for wrong in ("brand@2021-01-05", "volume", "volume@2021-13-05"):
         with pytest.raises(PipelineError):
             parse_name(wrong)
+
+
+def test_the_checks_that_hold_batches_back_are_declared_once() -> None:
+    store = MemoryObjectStore()
+    declare_holding(store, DEFAULT_CHECKS, ())
+    assert QUARANTINE not in store.objects
+    prices = Check("price_tail", Severity.QUARANTINE, threshold=Threshold(high=5_000))
+    for _ in range(2):
+        declare_holding(store, [*DEFAULT_CHECKS, prices], [NEWEST])
+    declared = read_quarantine(store)
+    assert declared is not None
+    assert [check_from_json(each) for each in declared.checks] == [prices]
+    assert declared.special_days == (NEWEST.isoformat(),)
+    declare_holding(store, DEFAULT_CHECKS, ())
+    assert read_quarantine(store) == Quarantine()
+
+
+def test_what_waits_is_unhealthy_and_an_alert_names_the_command() -> None:
+    store = MemoryObjectStore()
+    held = HeldBatch(12, "2026-11-29T10:00:00+00:00", ("1,000.00 median price",))
+    store.put_json(QUARANTINE, Quarantine(held=held).to_json())
+    (component,) = [each for each in check_profiles(store) if each.name == "quarantine"]
+    assert component.status is Status.DEGRADED
+    (alert,) = component_alerts([component])
+    assert (alert.name, alert.command) == ("BatchWaits", "make quality ACCEPT=12")
+    assert "1,000.00 median price" in alert.summary
+
+
+def test_a_finding_of_several_days_is_one_alert_that_tells_of_the_newest(
+    evaluated: tuple[MemoryObjectStore, Evaluation],
+) -> None:
+    (finding,) = evaluated[1].findings
+    older = replace(finding, day=NEWEST - timedelta(3), message="older")
+    store = MemoryObjectStore()
+    store.put_json(QUALITY_OPEN, OpenFindings(NEWEST, (finding, older)).to_json())
+    (alert,) = finding_alerts(store)
+    assert alert.details["day"] == NEWEST.isoformat()

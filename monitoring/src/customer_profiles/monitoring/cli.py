@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 import signal
+import sys
 import threading
 from contextlib import closing
 from datetime import timedelta
@@ -43,7 +44,13 @@ def main(arguments: list[str] | None = None) -> int:
         The exit code: 0; 1 after an error; 130 after Ctrl-C; for `health`, 3 if something is
         degraded and 4 if something is down; for `alerts`, 5 if a message was not delivered.
     """
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    if words[:1] == ["quality"]:
+        # The other commands need no Polars, whose import takes long.
+        from customer_profiles.monitoring.quality.cli import main as quality  # noqa: PLC0415
+
+        return quality(words[1:])
+    options = _parser().parse_args(words)
     return run_command(lambda: _run(options), interrupted="Stopped.")
 
 
@@ -81,6 +88,8 @@ def _parser() -> argparse.ArgumentParser:
         "down; 1: the command itself failed.",
     )
     health.add_argument("--format", choices=("text", "json"), default="text")
+    # Its arguments are those of `quality.cli`.
+    commands.add_parser("quality", help="evaluate the checks of data quality")
     commands.add_parser("serve", help="serve metrics and health, and tell people, until Ctrl-C")
     return parser
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from customer_profiles.common.clock import now_utc
-from customer_profiles.common.errors import PipelineError
+from customer_profiles.common.errors import PipelineError, first_line
+from customer_profiles.lake.errors import LakeUnavailableError
 from customer_profiles.lake.s3 import S3Config, S3ObjectStore
 from customer_profiles.monitoring.alerts import notifier
 from customer_profiles.monitoring.alerts.evaluate import (
@@ -36,6 +37,7 @@ from customer_profiles.monitoring.collector import (
 )
 from customer_profiles.monitoring.health.model import Status, worst
 from customer_profiles.monitoring.health.survey import Survey, look
+from customer_profiles.monitoring.quality.routine import evaluate_if_due
 from customer_profiles.monitoring.settings import Settings
 from customer_profiles.search.client import ElasticsearchConfig
 from customer_profiles.telemetry.registry import Registry
@@ -82,6 +84,7 @@ class Monitor:
             PipelineError: Alertmanager does not answer.
         """
         try:
+            self._evaluate_quality()
             self._findings = finding_alerts(self._store)
         except PipelineError as error:
             # The findings are those of before, so nobody is told that they are over.
@@ -104,10 +107,22 @@ class Monitor:
         if evaluation.delivered is not None:
             result = "delivered" if evaluation.delivered else "failed"
             self.registry.increase("notifications_total", result=result)
-        index_states(
-            ElasticsearchConfig.from_settings(self.settings), evaluation, survey, self._clock()
-        )
+        config = ElasticsearchConfig.from_settings(self.settings)
+        index_states(config, self.notifier, evaluation, survey, self._clock())
         return evaluation
+
+    def _evaluate_quality(self) -> None:
+        """Evaluate the checks of data quality if it is time to. A failure costs no alert."""
+        try:
+            evaluate_if_due(self.settings, self._store, self._clock())
+        except LakeUnavailableError:
+            raise
+        except PipelineError as error:
+            logger.warning(
+                "data quality was not evaluated: %s",
+                first_line(error),
+                extra={"event": "quality_failed"},
+            )
 
     def run_once(self) -> None:
         """Look and evaluate; a failure is logged, because the next time may work."""

@@ -80,6 +80,20 @@ class Settings(KafkaSettings, LakeSettings, SearchSettings, ReportSettings, LogS
         description="Free gigabytes of the disk below which it is unhealthy.",
     )
 
+    quality_contract: Path | None = Field(
+        None,
+        validation_alias="QUALITY_CONTRACT",
+        description="Data contract with the checks of data quality. `make quality` tells runs its "
+        "checks of severity quarantine.",
+        examples=[defaults.QUALITY_CONTRACT],
+    )
+    quality_calendar: Path | None = Field(
+        None,
+        validation_alias="QUALITY_CALENDAR",
+        description="File with special days, on which nothing that is learned is judged.",
+        examples=[defaults.QUALITY_CALENDAR],
+    )
+
     @property
     def addresses(self) -> tuple[str, ...]:
         """The addresses of `ALERT_URLS`."""

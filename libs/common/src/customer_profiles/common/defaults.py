@@ -75,6 +75,11 @@ MIN_FREE_GB = 1.0
 SCRAPE_INTERVAL = "15s"
 ALERTMANAGER_CONFIG = "deploy/monitoring/alertmanager.yml"
 
+QUALITY_CONTRACT = "libs/quality/src/customer_profiles/quality/contract.odcs.yaml"
+"""The checks of data quality, relative to the project. The library finds its own copy."""
+QUALITY_CALENDAR = "deploy/monitoring/calendar.yml"
+"""Special days, relative to the project: none."""
+
 # Experiments
 EXPERIMENTS = "experiments"
 """The folder with the files of experiments, relative to the project."""

@@ -2,8 +2,8 @@
 
 `make quality` writes the checks of severity `quarantine` into it. A run judges every micro-batch by
 them after it has landed, and holds the first one back that fails: profiles then end before that
-batch, so later ones wait, too. `make quality ACCEPT=…` lets it pass. A lake without the object holds
-nothing back.
+batch, so later ones wait, too. `make quality ACCEPT=…` lets it pass. A lake without the object
+holds nothing back.
 """
 
 from __future__ import annotations

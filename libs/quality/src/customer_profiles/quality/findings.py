@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Self
 
@@ -130,13 +130,22 @@ class OpenFindings:
     evaluated_through: date | None
     """The newest closed event day; None before the first."""
     findings: tuple[Finding, ...] = ()
+    """Those of that day first, then the news about older days."""
+    known: Mapping[str, float] = dataclass_field(default_factory=dict)
+    """The values of all findings of closed days, by `Finding.document_id`."""
+    through_batch: int = 0
+    """The newest micro-batch that was evaluated."""
+    evaluated_at: datetime | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the object's content."""
-        day = self.evaluated_through
+        day, moment = self.evaluated_through, self.evaluated_at
         return {
             "evaluated_through": day.isoformat() if day else None,
             "findings": [finding.to_json() for finding in self.findings],
+            "known": dict(self.known),
+            "through_batch": self.through_batch,
+            "evaluated_at": moment.isoformat(timespec="seconds") if moment else None,
         }
 
     @classmethod
@@ -146,10 +155,13 @@ class OpenFindings:
         Raises:
             KeyError, TypeError, ValueError: it is another object.
         """
-        day = content["evaluated_through"]
+        day, moment = content["evaluated_through"], content.get("evaluated_at")
         return cls(
             date.fromisoformat(day) if day else None,
             tuple(map(Finding.from_json, content["findings"])),
+            {str(key): float(value) for key, value in content.get("known", {}).items()},
+            int(content.get("through_batch", 0)),
+            datetime.fromisoformat(moment) if moment else None,
         )
 
 

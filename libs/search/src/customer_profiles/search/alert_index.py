@@ -13,6 +13,8 @@ from customer_profiles.search.documents import document_id
 from customer_profiles.search.mapping import KEYWORD
 
 ALERTS = "alerts"
+MAX_UNRESOLVED = 1_000
+"""Periods that are read at once."""
 
 _DOUBLE, _DATE, _TEXT = {"type": "double"}, {"type": "date"}, {"type": "text"}
 MAPPING: Mapping[str, Any] = {
@@ -64,6 +66,17 @@ class AlertIndex:
                 settings={"number_of_shards": 1, "number_of_replicas": 0},
                 mappings={"dynamic": "false", "properties": dict(MAPPING)},
             )
+
+    def unresolved(self) -> list[dict[str, Any]]:
+        """Return the documents whose state is not `resolved`, the oldest first."""
+        with translate_errors(self.config.url):
+            found = self.client.search(
+                index=ALERTS,
+                query={"bool": {"must_not": {"term": {"state": "resolved"}}}},
+                sort=[{"since": "asc"}],
+                size=MAX_UNRESOLVED,
+            )
+        return [dict(hit["_source"]) for hit in found["hits"]["hits"]]
 
     def write(self, documents: Iterable[Mapping[str, Any]]) -> None:
         """Write documents. Each period of an alert has an id, so a repeat changes nothing.

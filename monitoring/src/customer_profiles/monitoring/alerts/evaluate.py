@@ -53,7 +53,7 @@ def evaluate(
     Raises:
         LakeUnavailableError: MinIO does not answer.
     """
-    now = clock()
+    now = _whole_second(clock())
     firing = tuple(alerts)
     pending = Message()
     gone: tuple[AlertState, ...] = ()
@@ -92,16 +92,28 @@ def post_to_alertmanager(
         LakeUnavailableError: MinIO does not answer.
         PipelineError: Alertmanager does not answer, or refuses. The next evaluation tries again.
     """
-    now = clock()
+    now = _whole_second(clock())
     firing = tuple(alerts)
-    before = store.read()
-    state = store.change(lambda state: notifier.observe(state, firing, now))
-    gone = _gone(before, state, now)
+    gone: tuple[AlertState, ...] = ()
+
+    def observe(state: NotifierState) -> NotifierState:
+        nonlocal gone
+        observed = notifier.observe(state, firing, now)
+        # Of the state that is replaced: another process may have changed it a moment ago.
+        gone = _gone(state, observed, now)
+        return observed
+
+    state = store.change(observe)
     over = [known for known in state.alerts if known.over is not None]
     client.post(firing, [known.alert for known in (*over, *gone)], now)
     message = Message(new=_untold(state), over=tuple(over))
     state = store.change(lambda state: notifier.sent(state, message, now))
     return Evaluation(state, message, bool(message) or None, gone)
+
+
+def _whole_second(moment: datetime) -> datetime:
+    """Return a time as the lake keeps it, so that a period has one beginning for everybody."""
+    return moment.replace(microsecond=0)
 
 
 def _gone(before: NotifierState, after: NotifierState, now: datetime) -> tuple[AlertState, ...]:

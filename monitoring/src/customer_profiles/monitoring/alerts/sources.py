@@ -29,6 +29,7 @@ _NAMES = {
     "index": "IndexBehind",
     "profiles": "ProfilesFailed",
     "rebuild": "RebuildUnfinished",
+    "quarantine": "BatchWaits",
     "disk": "DiskFull",
 }
 """The names of alerts by component. Prometheus' rules in deploy/monitoring use the same."""
@@ -50,7 +51,11 @@ def finding_alerts(store: ObjectStore) -> list[Alert]:
         return [Alert(f"lake|{name}", name, Severity.WARNING, summary, "make verify")]
     if found is None:
         return []
-    return [finding_alert(each) for each in found.findings if each.explained_by is None]
+    own = sorted(
+        (each for each in found.findings if each.explained_by is None), key=lambda each: each.day
+    )
+    # The same finding of several days is one alert, which tells of the newest.
+    return list({each.fingerprint: finding_alert(each) for each in own}.values())
 
 
 def finding_alert(finding: Finding) -> Alert:

@@ -53,6 +53,13 @@ class NotifierStore:
             return self._read_copy()[0]
         return self._with_copy(state)
 
+    def read_lake(self) -> NotifierState | None:
+        """Return what the lake has; None while it does not answer, or if it has nothing whole."""
+        try:
+            return self._store.get_record(ALERTS, NotifierState.from_json)
+        except (LakeUnavailableError, DamagedObjectError):
+            return None
+
     def change(self, change: Callable[[NotifierState], NotifierState]) -> NotifierState:
         """Replace the state by a changed one, computed again if another process was faster.
 

@@ -22,6 +22,7 @@ from customer_profiles.lake.batch_log import BatchLog
 from customer_profiles.lake.layout import REBUILDING, STATE
 from customer_profiles.lake.lease import lease_holder
 from customer_profiles.lake.object_store import ObjectStore
+from customer_profiles.lake.quarantine import read_quarantine
 from customer_profiles.monitoring.health.model import Component, Status
 from customer_profiles.monitoring.health.servers import Watermarks
 from customer_profiles.monitoring.settings import Settings
@@ -125,6 +126,12 @@ def check_profiles(store: ObjectStore) -> list[Component]:
     if failed:
         message = f"the newest profiles of {len(failed)} buckets could not be built"
         components.append(Component("profiles", Status.DEGRADED, message, "make process"))
+    quarantine = read_quarantine(store)
+    if quarantine and (held := quarantine.held):
+        message = f"profiles end before batch {held.batch}, which waits for a decision since "
+        message += f"{held.since}: {'; '.join(held.reasons)}"
+        command = f"make quality ACCEPT={held.batch}"
+        components.append(Component("quarantine", Status.DEGRADED, message, command))
     return components
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -25,6 +26,7 @@ from customer_profiles.quality.checks import Check, by_name
 from customer_profiles.quality.evaluate import evaluate, findings_of
 from customer_profiles.quality.findings import Finding, OpenFindings
 from customer_profiles.quality.history import History, Observation, Series, build_history
+from customer_profiles.quality.news import GRACE, open_findings
 from customer_profiles.quality.watch import Verdict
 from customer_profiles.search.client import ElasticsearchConfig
 from customer_profiles.search.metrics_indices import MetricsIndices
@@ -33,9 +35,6 @@ from customer_profiles.search.quality_indices import (
     QUALITY_METRICS,
     index_quality,
 )
-
-GRACE = timedelta(hours=1)
-"""How long after its end a day counts as closed, if no later event has come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +48,8 @@ class Evaluation:
     """The newest closed day."""
     missing: Sequence[int]
     """Micro-batches without statistics."""
-
-    @property
-    def open(self) -> OpenFindings:
-        """The findings of the newest closed day."""
-        found = tuple(each for each in self.findings if each.day == self.newest)
-        return OpenFindings(self.newest, found)
+    open: OpenFindings
+    """What people should know: findings of the newest closed day, and news about older ones."""
 
 
 def evaluate_lake(
@@ -79,7 +74,16 @@ def evaluate_lake(
     if newest is not None:
         observed = _with_sums(observed, newest, rows, people, store, now)
     verdicts = evaluate(observed, checks, special_days)
-    return Evaluation(verdicts, findings_of(verdicts, checks), newest, read.missing)
+    findings = findings_of(verdicts, checks)
+    opened = open_findings(findings, newest, read_open(store), log.last_committed, now)
+    return Evaluation(verdicts, findings, newest, read.missing, opened)
+
+
+def read_open(store: ObjectStore) -> OpenFindings | None:
+    """Return what the last evaluation left; None before the first, or if it is damaged."""
+    with suppress(DamagedObjectError):
+        return store.get_record(QUALITY_OPEN, OpenFindings.from_json)
+    return None
 
 
 def _closed_days(rows: pl.DataFrame, now: datetime) -> set[date]:
