@@ -18,7 +18,7 @@ override MEASURE_COVERAGE := --cov --cov-report=term --cov-fail-under
 # shell evaluates it: a file may be called `a "b" $c.csv`. `value` keeps its $. This holds for every
 # variable on the command line, because Make expands them all for the environment of each command, and
 # for those of the environment that this file uses.
-override NAMED := FILE ROWS SEED REASON SOURCE SINCE EXPORT CORRECTED MENDED STREAM_INTERVAL SPEED RATE ID FROM FIELD THROUGH FORMAT WORKERS SERVER VERSION TESTS GROWTH YES FOLLOW FORCE APPLY BRIEF KEEP DEEP NEW_TOPIC ACCEPT_GAPS COVERAGE TEST WATCH SILENCE UNSILENCE FOR LIST MONITORING SHOW CONTRACT CALENDAR EXPERIMENT PUBLISH DAYS
+override NAMED := FILE ROWS SEED REASON SOURCE SINCE EXPORT CORRECTED MENDED STREAM_INTERVAL SPEED RATE ID FROM FIELD THROUGH FORMAT WORKERS SERVER VERSION TESTS GROWTH YES FOLLOW FORCE APPLY BRIEF KEEP DEEP NEW_TOPIC ACCEPT_GAPS COVERAGE TEST WATCH SILENCE UNSILENCE FOR LIST MONITORING SHOW CONTRACT CALENDAR ACCEPT EXPERIMENT PUBLISH DAYS
 override NAMED += $(foreach .name,$(.VARIABLES),$(if $(filter command,$(origin $(.name))),$(.name)))
 $(foreach .name,$(filter-out MAKE%,$(NAMED)),$(if $(filter undefined,$(origin $(.name))),,$(eval override $(.name) := $$(value $(.name)))$(eval export $(.name))))
 
@@ -42,6 +42,8 @@ override PROCESSING := ./deploy/compose/compose.sh run processing
 override SAMPLE := ./deploy/compose/compose.sh sample
 override DASHBOARD := ./deploy/compose/compose.sh dashboard
 override MONITOR := ./deploy/compose/compose.sh run monitoring
+# Here the monitoring service evaluates by itself; a container more would double a short run.
+override EVALUATE := :
 else
 override STACK_READY := $(READY)
 override SERVERS := $(PY) -m stack
@@ -50,6 +52,8 @@ override PROCESSING = $(WITH_JAVA) $(PY) -m customer_profiles.processing
 override SAMPLE := $(PY) scripts/make_sample.py
 override DASHBOARD := $(PY) -m customer_profiles.dashboards serve
 override MONITOR := $(PY) -m customer_profiles.monitoring
+# Monitoring may be left out, and no run fails because of it.
+override EVALUATE := $(if $(wildcard monitoring/src),$(MONITOR) quality --if-due || echo "The checks of data quality were not evaluated; see above" >&2,:)
 endif
 # Experiments run beside the servers in either case: these listen on loopback.
 override EXPERIMENTATION := $(PY) -m customer_profiles.experimentation
@@ -83,7 +87,7 @@ down: $(STACK_READY) ## Stop everything; data are kept
 	@$(SERVERS) down
 
 status: $(STACK_READY) ## Show what runs, since when, with how much memory and where
-	@[[ ! -f "$${REPORTS:-reports}/gaps.txt" ]] || cat "$${REPORTS:-reports}/gaps.txt"
+	@for note in gaps quarantine; do [[ ! -f "$${REPORTS:-reports}/$$note.txt" ]] || cat "$${REPORTS:-reports}/$$note.txt"; done
 	@$(SERVERS) status
 
 logs: $(STACK_READY) ## Show the end of the servers' logs [SERVER=kafka FOLLOW=1]
@@ -120,7 +124,8 @@ replay: redrive
 	@echo "warning: 'make replay' is 'make redrive' since 0.2; the next release drops the old name" >&2
 
 process: $(STACK_READY) ## Turn everything new in Kafka into profiles, in the lake and the index
-	@$(PROCESSING) process $(if $(BRIEF),--brief) $(if $(NEW_TOPIC),--new-topic) $(if $(ACCEPT_GAPS),--accept-gaps)
+	@code=0; $(PROCESSING) process $(if $(BRIEF),--brief) $(if $(NEW_TOPIC),--new-topic) $(if $(ACCEPT_GAPS),--accept-gaps) || code=$$?; \
+	case $$code in 0 | 3) $(EVALUATE) ;; esac; exit $$code
 
 stream: $(STACK_READY) ## Keep processing until Ctrl-C: profiles follow events within seconds [STREAM_INTERVAL=2]
 	@$(PROCESSING) stream
@@ -147,8 +152,8 @@ verify: $(STACK_READY) ## Check that lake, index and topic have everything that 
 repair: $(STACK_READY) ## Rebuild what can be rebuilt, and say what is lost [APPLY=1; without it, a dry run]
 	@$(PROCESSING) repair $(if $(APPLY),--apply)
 
-quality: $(READY) ## Check the data of every closed day against what is normal [SHOW=null_share/brand@2021-01-05 CONTRACT=my.odcs.yaml CALENDAR=days.yaml]
-	@$(PY) -m customer_profiles.monitoring.quality $(if $(CONTRACT),--contract="$$CONTRACT") $(if $(CALENDAR),--calendar="$$CALENDAR") $(if $(SHOW),--show="$$SHOW")
+quality: $(STACK_READY) ## Check the data of every closed day against what is normal [SHOW=null_share/brand@2021-01-05 ACCEPT=12 CONTRACT=my.odcs.yaml CALENDAR=days.yaml]
+	@$(MONITOR) quality $(if $(CONTRACT),--contract="$$CONTRACT") $(if $(CALENDAR),--calendar="$$CALENDAR") $(if $(SHOW),--show="$$SHOW") $(if $(ACCEPT),--accept="$$ACCEPT")
 
 profile: $(STACK_READY) ## Show one customer's profile: ID=1515915625519388267 [FROM=lake]; warns if lake and index differ
 	@$(PROCESSING) profile $(if $(FROM),--from="$$FROM") -- "$(if $(ID),$$ID,$(error Name a customer: make profile ID=…))"

@@ -83,6 +83,8 @@ mount_files() {
   local argument path
   for argument in "$@"; do
     path=${argument#--corrected=}
+    path=${path#--contract=}
+    path=${path#--calendar=}
     if [[ $argument == --export=* ]]; then
       path=${argument#--export=}
       # A mounted file has to exist. Whatever it holds is replaced, or kept if the job fails.

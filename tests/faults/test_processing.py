@@ -24,6 +24,7 @@ from customer_profiles.kafka.kafka_python import connection_options
 from scripts.make_sample import make_events
 from stack.settings import Settings
 from stack.supervisor import Supervisor
+from tests.day_statistics import check_statistics
 from tests.integration.conftest import (
     Stack,
     check_profiles,
@@ -157,6 +158,8 @@ def test_twenty_kills_of_any_process_at_random_moments_change_nothing(
     assert {dead_letters[key] for key in invalid_ids} == {1}
 
     check_profiles(cluster, path)
+    # Nor does a kill lose or double the statistics of a day.
+    check_statistics(lake_files(cluster), path, (message.value for message in sent), tmp_path)
     assert cluster.python("customer_profiles.processing", "process").stdout.startswith(
         "Nothing new:"
     )

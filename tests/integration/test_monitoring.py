@@ -26,6 +26,7 @@ import pytest
 import yaml
 
 from customer_profiles.common.defaults import HOST
+from customer_profiles.lake.batch_log import BatchLog
 from customer_profiles.lake.s3 import S3Config, S3ObjectStore
 from customer_profiles.monitoring.alerts.sources import QUALITY_OPEN
 from customer_profiles.monitoring.service import Monitor
@@ -171,30 +172,35 @@ def finding(check: str, field_name: str | None = None) -> Finding:
 
 
 def put_findings(stack: Stack, *findings: Finding) -> None:
+    """Let the lake say what the newest evaluation found, and that none is due for a while."""
     store = S3ObjectStore(S3Config.from_settings(stack.processing))
     store.ensure_bucket()
-    store.put_json(QUALITY_OPEN, OpenFindings(date(2026, 11, 28), findings).to_json())
+    through = BatchLog(store).last_committed
+    found = OpenFindings(date(2026, 11, 28), findings, {}, through, datetime.now(UTC))
+    store.put_json(QUALITY_OPEN, found.to_json())
+
+
+def notifier(stack: Stack, name: str, clock: Callable[[], datetime], **changes: str) -> Monitor:
+    environ = {**stack.environ, "REPORTS": str(stack.reports / name), **changes}
+    return Monitor(Settings.from_env(environ), clock)
 
 
 def test_the_native_notifier_tells_once_and_once_when_it_is_over(
     stack: Stack, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # Before the tests that start the monitoring service, which looks at the same lake.
-    environ = {
-        **stack.environ,
-        "ALERT_URLS": f"json://someone:only-for-tests-hook@{HOST}:{receiver.port}/native",
-        "REPORTS": str(stack.reports / "native"),
-    }
+    url = f"json://someone:only-for-tests-hook@{HOST}:{receiver.port}/native"
+    # A little at a time, so that no day closes meanwhile.
     clock = datetime.now(UTC)
-    monitor = Monitor(Settings.from_env(environ), lambda: clock)
+    changes = {"ALERT_URLS": url, "ALERT_GROUP": "0.5"}
+    monitor = notifier(stack, "native", lambda: clock, **changes)
     survey = monitor.look()
     put_findings(stack, finding("volume"), finding("null_share", "brand"))
     for _ in range(50):
-        clock += timedelta(minutes=1)
+        clock += timedelta(seconds=1)
         monitor.evaluate(survey)
     put_findings(stack)
     for _ in range(10):
-        clock += timedelta(minutes=1)
+        clock += timedelta(seconds=1)
         monitor.evaluate(survey)
     messages = [each for each in receiver.received if each["path"] == "/native"]
     first, last = messages
@@ -203,9 +209,28 @@ def test_the_native_notifier_tells_once_and_once_when_it_is_over(
     assert "make quality" in first["message"]
     assert "2 over" in last["title"]
     assert "only-for-tests-hook" not in caplog.text
+    assert firing(stack) == set()
+
+
+def test_two_notifiers_on_one_lake_leave_nothing_firing(stack: Stack, receiver: Receiver) -> None:
+    clock = datetime.now(UTC)
+    url = f"json://{HOST}:{receiver.port}/two"
+    pair = [notifier(stack, name, lambda: clock, ALERT_URLS=url) for name in ("one", "two")]
+    surveys = [each.look() for each in pair]
+    # The second one looks while the first has seen an alert that nobody was told of yet.
+    for found in ([finding("volume")], [finding("volume"), finding("conversion")], []):
+        put_findings(stack, *found)
+        for monitor, survey in zip(pair, surveys, strict=True):
+            clock += timedelta(milliseconds=300)
+            monitor.evaluate(survey)
+    assert firing(stack) == set()
+
+
+def firing(stack: Stack) -> set[str]:
+    """Return the fingerprints of data quality that the index shows as firing."""
     search(stack, "alerts/_refresh", method="POST")
-    hits = search(stack, "alerts/_search?q=name:DataQuality&sort=since:desc&size=2")["hits"]["hits"]
-    assert {hit["_source"]["state"] for hit in hits} == {"resolved"}
+    query = "alerts/_search?q=name:DataQuality+AND+NOT+state:resolved&size=100"
+    return {hit["_source"]["fingerprint"] for hit in search(stack, query)["hits"]["hits"]}
 
 
 def test_prometheus_scrapes_every_process(watched: Stack, tmp_path: Path) -> None:

@@ -76,6 +76,7 @@ def mounts(clone: Path, *arguments: str, **environ: str) -> dict[str, str]:
         (["ingestion", "dead-letters", "--export=new.csv"], {"new.csv": ""}),
         (["ingestion", "dead-letters", "--source=letters.csv"], {}),
         (["processing", "process"], {}),
+        (["monitoring", "quality", "--contract=letters.csv"], {"letters.csv": "ro"}),
     ],
 )
 def test_a_job_sees_the_files_that_are_named(

@@ -93,6 +93,23 @@ def test_a_file_may_have_any_name(clone: Path, name: str) -> None:
     ]
     assert called(clone, "logs", f"SERVER={name}")[-1] == name
     assert called(clone, "release-notes", f"VERSION={name}") == [name]
+    assert called(clone, "quality", f"CONTRACT={name}")[-1] == f"--contract={name}"
+
+
+@pytest.mark.parametrize(("code", "evaluates"), [(0, True), (3, True), (1, False), (130, False)])
+def test_a_run_evaluates_data_quality_and_keeps_its_exit_code(
+    clone: Path, code: int, evaluates: bool
+) -> None:
+    (clone / "monitoring/src").mkdir(parents=True)
+    script = '#!/bin/sh\necho "$@" >>calls\ncase "$*" in *"processing process"*) exit '
+    script += f"{code};; esac\nexit 1\n"
+    (clone / ".venv/bin/python").write_text(script)
+    completed = make(clone, "process")
+    # Make itself ends with 2, and names the code.
+    assert completed.returncode == (2 if code else 0)
+    assert not code or f"Error {code}" in completed.stderr
+    calls = (clone / "calls").read_text()
+    assert ("customer_profiles.monitoring quality --if-due" in calls) == evaluates
 
 
 CODE = (
@@ -118,7 +135,7 @@ VARIABLES = tuple(
         FROM FIELD THROUGH FORMAT WORKERS SERVER VERSION TESTS GROWTH YES FOLLOW FORCE APPLY BRIEF
         KEEP DEEP NEW_TOPIC ACCEPT_GAPS COVERAGE
         TEST WATCH SILENCE UNSILENCE FOR LIST MONITORING MONITOR SHOW CONTRACT CALENDAR
-        EXPERIMENT PUBLISH DAYS
+        ACCEPT EVALUATE EXPERIMENT PUBLISH DAYS
         STACK BUCKETS SEGMENTS MAX_REJECTED_PERCENT STRICT LOG_LEVEL REPORTS UNKNOWN
         PY READY LOCKED KIND SERVERS INGESTION PROCESSING SAMPLE DASHBOARD SELECTION WITH_JAVA
         EXPERIMENTATION EXPERIMENT_NAME
@@ -135,7 +152,7 @@ TARGETS = tuple(
         """
         help up down status logs clean scale spark-jars sample dataset ingest dead-letters redrive
         replay process stream simulate rebuild restore-index summary profile explain
-        dashboard report
+        dashboard report quality
         bench-ingest bench-process bench-stream screenshots test test-fast coverage reference sbom
         release-notes demo assign expose exposures experiment experiment-plan
         experiment-demo bench-damages

@@ -23,6 +23,7 @@ from customer_profiles.lake.gaps import (
 )
 from customer_profiles.lake.offsets import OffsetSpan, is_shorter, removed_offsets
 from customer_profiles.lake.runs import busy_error, is_other_running, this_run
+from customer_profiles.processing.stages.quality import save_statistics
 from customer_profiles.processing.state import Context
 
 logger = logging.getLogger(__name__)
@@ -132,6 +133,8 @@ def plan_start(context: Context, topic: TopicState) -> None:
     log = context.batch_log
     spans = {partition: (low, low) for partition, (low, _) in topic.watermarks.items()}
     batch = log.plan(spans, context.settings.buckets, topic_id=topic.topic_id, run=this_run())
+    # Every committed batch has statistics, so that none counts as lost.
+    save_statistics(context.store, batch.number, [], None)
     log.commit(batch, LandedBatch(0, 0, {}))
 
 
