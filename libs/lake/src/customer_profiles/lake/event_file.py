@@ -1,4 +1,4 @@
-"""The columns and the order of data files, and how many events one has."""
+"""The columns and the order of data files, how many events one has, and how to cut them."""
 
 from __future__ import annotations
 
@@ -43,3 +43,26 @@ def stored_events(name: str, stored: StoredObject) -> int:
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise DamagedObjectError(name, f"it is no Parquet file ({error})", stored.etag) from error
     return int(rows.item())
+
+
+def slice_bounds(events: pl.LazyFrame, size: int) -> pl.DataFrame:
+    """Cut customers into slices of about as many events.
+
+    Args:
+        events: `user_id` String, one row per event.
+        size: events of a slice.
+
+    Returns:
+        `first` and `last` String: the customers with whom each slice begins and ends, in order.
+    """
+    counts = events.group_by("user_id").len().sort("user_id")
+    slice_number = (pl.col("len").cum_sum() // size).alias("slice")
+    user_id = pl.col("user_id")
+    bounds = (
+        counts.with_columns(slice_number)
+        .group_by("slice")
+        .agg(user_id.first().alias("first"), user_id.last().alias("last"))
+        .sort("slice")
+        .select("first", "last")
+    )
+    return bounds.collect()

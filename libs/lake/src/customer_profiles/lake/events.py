@@ -12,7 +12,7 @@ from customer_profiles.common.errors import PipelineError
 from customer_profiles.lake import compaction
 from customer_profiles.lake.checksums import EVENTS, FIRST_BATCH, LAST_BATCH
 from customer_profiles.lake.compaction import DataFile
-from customer_profiles.lake.event_file import EVENT_SCHEMA, SORT_ORDER, stored_events
+from customer_profiles.lake.event_file import EVENT_SCHEMA, SORT_ORDER, slice_bounds, stored_events
 from customer_profiles.lake.layout import data_file_batches, data_file_name, events_prefix
 from customer_profiles.lake.manifest import EventFile
 from customer_profiles.lake.object_store import ObjectStore
@@ -125,16 +125,7 @@ class EventPartition:
         wanted = user_ids.to_frame().lazy()
         scans = [pl.scan_parquet(self._open(file)).select("user_id") for file in files]
         events = pl.concat(scans).join(wanted, on="user_id", how="semi")
-        counts = events.group_by("user_id").len().sort("user_id")
-        slice_number = (pl.col("len").cum_sum() // SLICE_EVENTS).alias("slice")
-        bounds = (
-            counts.with_columns(slice_number)
-            .group_by("slice")
-            .agg(pl.col("user_id").first().alias("first"), pl.col("user_id").last().alias("last"))
-            .sort("slice")
-            .select("first", "last")
-        )
-        for first, last in bounds.collect().iter_rows():
+        for first, last in slice_bounds(events, SLICE_EVENTS).iter_rows():
             in_slice = pl.col("user_id").is_between(pl.lit(first), pl.lit(last))
             yield self._read(files, user_ids, in_slice)
 
