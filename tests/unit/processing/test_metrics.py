@@ -19,7 +19,8 @@ from customer_profiles.lake.layout import REJECTED_ROWS, SENT_COUNTS, event_coun
 from customer_profiles.lake.parquet import to_parquet
 from customer_profiles.lake.profiles import write_event_counts
 from customer_profiles.processing import metrics
-from customer_profiles.processing.metrics import COUNTS_FORMAT, DashboardMetrics
+from customer_profiles.processing.metrics import DashboardMetrics
+from customer_profiles.processing.sent_counts import COUNTS_FORMAT
 from customer_profiles.profiles.aggregate import build_profiles
 from customer_profiles.profiles.event_counts import (
     METRIC_SCHEMA,

@@ -36,7 +36,7 @@ from customer_profiles.dashboards.filters import (
 from customer_profiles.dashboards.hints import empty_hint
 from customer_profiles.dashboards.intervals import INTERVALS, add_span, has_days, with_interval
 from customer_profiles.dashboards.panels import Panel, read_panels
-from customer_profiles.dashboards.searches import no_rows, panel_rows
+from customer_profiles.dashboards.searches import panel_rows
 from customer_profiles.dashboards.settings import Settings
 from customer_profiles.lake.batch_log import BatchLog
 from customer_profiles.lake.events import EventPartition
@@ -86,7 +86,7 @@ class Dashboard:
         try:
             return self._rows_of_any_length(panel, filters)
         except MissingIndexError:
-            return no_rows(panel)
+            return panel_rows(panel, None)
 
     def _rows_of_any_length(self, panel: Panel, filters: Filters) -> list[Any]:
         body = search_body(panel, filters)
@@ -146,7 +146,7 @@ class Dashboard:
             searches.append((EVENT_METRICS, movement_search(periods, clauses)))
         responses = iter(self._search_all(searches))
         shown: dict[str, Any] = {
-            panel.name: _panel_rows(panel, next(responses))[0] for panel in figures
+            panel.name: panel_rows(panel, next(responses))[0] for panel in figures
         }
         if periods is None:
             return {"figures": shown, "periods": None, "movements": [], "leader": None}
@@ -248,7 +248,3 @@ def _response_of(index: str, response: dict[str, Any]) -> dict[str, Any] | None:
         f"Elasticsearch refuses to search {index}: {error['type']}.\n"
         "Run `make process`, which makes what is missing."
     )
-
-
-def _panel_rows(panel: Panel, response: dict[str, Any] | None) -> list[Any]:
-    return no_rows(panel) if response is None else panel_rows(panel, response)

@@ -92,12 +92,13 @@ def _groups(dimension: Dimension, measure: Measure, inner: dict[str, Any]) -> di
     return {**kind, "aggs": inner} if inner else kind
 
 
-def panel_rows(panel: Panel, response: Mapping[str, Any]) -> list[dict[str, Any]]:
+def panel_rows(panel: Panel, response: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     """Return the data of a chart as flat rows.
 
     Args:
         panel: the panel.
-        response: Elasticsearch's response to `panel_search`, with filters or without.
+        response: Elasticsearch's response to `panel_search`, with filters or without; None if the
+            index does not exist.
 
     Returns:
         `documents`: the documents' fields. `metric`: one row with `value`. Charts over time: rows
@@ -105,6 +106,8 @@ def panel_rows(panel: Panel, response: Mapping[str, Any]) -> list[dict[str, Any]
         `span_days` where `intervals.add_span` has put it. Others: rows with `key` and `value`, in
         order. `value` is a number or null.
     """
+    if response is None:
+        return [{"value": None}] if panel.chart == "metric" else []
     if panel.measure is None:
         return [hit["_source"] for hit in response["hits"]["hits"]]
     if panel.by is None:
@@ -121,11 +124,6 @@ def panel_rows(panel: Panel, response: Mapping[str, Any]) -> list[dict[str, Any]
         for series, group in _buckets(panel.split, results[SPLIT])
         for key, bucket in _buckets(panel.axis, group[BY])
     ]
-
-
-def no_rows(panel: Panel) -> list[dict[str, Any]]:
-    """Return the data of a chart whose index does not exist: a number is null."""
-    return [{"value": None}] if panel.chart == "metric" else []
 
 
 def _row(panel: Panel, key: Any, bucket: Mapping[str, Any]) -> dict[str, Any]:

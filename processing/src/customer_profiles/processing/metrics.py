@@ -26,17 +26,15 @@ from customer_profiles.contracts import DEAD_LETTERS, InvalidMessages, decode_de
 from customer_profiles.kafka.admin import topic_state
 from customer_profiles.kafka.config import KafkaConfig
 from customer_profiles.kafka.reader import OffsetRange, read_range
-from customer_profiles.lake.diagnosis import UNREADABLE
 from customer_profiles.lake.errors import DamagedObjectError
-from customer_profiles.lake.layout import SENT_COUNTS, event_counts_name
+from customer_profiles.lake.layout import event_counts_name
 from customer_profiles.lake.object_store import ObjectStore
-from customer_profiles.lake.parquet import to_parquet
 from customer_profiles.processing.background import Background
 from customer_profiles.processing.rejected_counts import RejectedCounts, RowKey
+from customer_profiles.processing.sent_counts import load_sent_counts, save_sent_counts
 from customer_profiles.profiles.event_counts import (
     DIMENSIONS,
     METRIC_SCHEMA,
-    OTHER,
     add_counts,
     count_brands,
     reduce_brands,
@@ -53,9 +51,6 @@ from customer_profiles.search.metrics_indices import (
 )
 
 logger = logging.getLogger(__name__)
-
-COUNTS_FORMAT = "2"
-"""The format of the documents in `event_metrics`. Those of format 1 had `OTHER` as a brand."""
 
 
 class DashboardMetrics:
@@ -209,38 +204,17 @@ class DashboardMetrics:
         brands = top_brands(counts.brands for counts in self._buckets.values())
         counts = add_counts(bucket.reduced(brands) for bucket in self._buckets.values())
         uuid = self._indices.index_uuid(EVENT_METRICS)
-        sent = self._sent_counts(uuid)
+        sent = load_sent_counts(self._store, uuid)
         new = counts.join(sent, on=list(METRIC_SCHEMA), how="anti")
         gone = sent.join(counts, on=DIMENSIONS, how="anti")
         if new.height or gone.height:
             # Mark rows as in flight, so that an interrupted run sends them again.
             in_flight = new.with_columns(pl.lit(None, pl.Int64).alias("events"))
             kept = pl.concat([sent.join(new, on=DIMENSIONS, how="anti"), in_flight])
-            metadata = {"index": uuid, "format": COUNTS_FORMAT}
-            self._store.put(SENT_COUNTS, to_parquet(kept, metadata))
+            save_sent_counts(self._store, kept, uuid)
             self._indices.send(EVENT_METRICS, counts_to_ndjson(new))
             self._indices.send(EVENT_METRICS, counts_to_ndjson(gone, delete=True))
-            self._store.put(SENT_COUNTS, to_parquet(counts, metadata))
-
-    def _sent_counts(self, uuid: str) -> pl.DataFrame:
-        """Return what the index has; nothing where it was made anew, or where nobody knows it."""
-        nothing = pl.DataFrame(schema=METRIC_SCHEMA)
-        try:
-            stored = self._store.get(SENT_COUNTS)
-            if stored is None:
-                return nothing
-            metadata = pl.read_parquet_metadata(io.BytesIO(stored.data))
-            if metadata.get("index") != uuid:
-                return nothing
-            # Older versions stored narrower sums.
-            sent = pl.read_parquet(io.BytesIO(stored.data)).cast(pl.Schema(METRIC_SCHEMA))
-            if metadata.get("format") == COUNTS_FORMAT:
-                return sent
-            # Rows without a number of events are sent again.
-            return sent.with_columns(pl.when(pl.col("brand") != OTHER).then("events"))
-        except (*UNREADABLE, DamagedObjectError):
-            # All counts are sent again.
-            return nothing
+            save_sent_counts(self._store, counts, uuid)
 
 
 class _BucketCounts:

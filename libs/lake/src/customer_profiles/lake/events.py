@@ -17,8 +17,7 @@ from customer_profiles.lake.layout import data_file_batches, data_file_name, eve
 from customer_profiles.lake.manifest import EventFile
 from customer_profiles.lake.object_store import ObjectStore
 from customer_profiles.lake.parquet import to_parquet
-from customer_profiles.profiles.event_days import group_days
-from customer_profiles.profiles.schema import EVENT_COLUMNS, EVENT_DAYS
+from customer_profiles.profiles.schema import EVENT_COLUMNS
 
 logger = logging.getLogger(__name__)
 
@@ -89,24 +88,6 @@ class EventPartition:
         """
         columns = [pl.read_parquet(self._open(file), columns=["user_id"]) for file in files]
         return pl.concat(columns)["user_id"].unique()
-
-    def event_days(self, files: Sequence[DataFile], user_ids: pl.Series) -> pl.DataFrame:
-        """Return the days on which some customers have events.
-
-        Args:
-            files: the live files.
-            user_ids: `user_id` String, without duplicates.
-
-        Returns:
-            As of `profiles.event_days.find_event_days`.
-        """
-        wanted, day = user_ids.to_frame(), pl.col("event_time").dt.date().alias(EVENT_DAYS)
-        parts = []
-        for file in files:
-            rows = pl.read_parquet(self._open(file), columns=["user_id", "event_time"])
-            days = rows.select("user_id", day).unique()
-            parts.append(days.join(wanted, on="user_id", how="semi"))
-        return group_days(pl.concat(parts))
 
     def slices(self, files: Sequence[DataFile], user_ids: pl.Series) -> Iterator[pl.DataFrame]:
         """Yield all events of some customers, about `SLICE_EVENTS` at a time.

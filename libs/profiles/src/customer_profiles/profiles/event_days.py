@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from customer_profiles.profiles.schema import EVENT_DAYS, EVENT_DAYS_TYPE
+from customer_profiles.profiles.schema import EVENT_DAYS
 
 
 def find_event_days(events: pl.DataFrame) -> pl.DataFrame:
@@ -19,23 +19,7 @@ def find_event_days(events: pl.DataFrame) -> pl.DataFrame:
         Days are those of UTC, each once, in ascending order; there are as many as the profile's
         `days_active` says.
     """
-    return group_days(events.select("user_id", pl.col("event_time").dt.date().alias(EVENT_DAYS)))
-
-
-def group_days(days: pl.DataFrame) -> pl.DataFrame:
-    """Collect the days of each customer.
-
-    Args:
-        days: `user_id` String and `event_days` Date, one row per day, in any order, with or without
-            duplicates.
-
-    Returns:
-        As of `find_event_days`.
-    """
+    days = events.select("user_id", pl.col("event_time").dt.date().alias(EVENT_DAYS)).unique()
     # Sorting all rows at once is faster than sorting the days of each customer.
-    return (
-        days.unique()
-        .sort("user_id", EVENT_DAYS)
-        .group_by("user_id", maintain_order=True)
-        .agg(pl.col(EVENT_DAYS).cast(EVENT_DAYS_TYPE.inner))
-    )
+    ordered = days.sort("user_id", EVENT_DAYS)
+    return ordered.group_by("user_id", maintain_order=True).agg(EVENT_DAYS)

@@ -47,8 +47,7 @@ PROFILE_SCHEMA: dict[str, pl.DataType] = {
 """The fields of a profile, in order. `aggregate.build_profiles` defines what each one means."""
 EVENT_DAYS = "event_days"
 """The days (UTC) with an event. Only the index has them, to find the customers of a time range."""
-EVENT_DAYS_TYPE = pl.List(pl.Date())
-INDEXED_SCHEMA: dict[str, pl.DataType] = {**PROFILE_SCHEMA, EVENT_DAYS: EVENT_DAYS_TYPE}
+INDEXED_SCHEMA: dict[str, pl.DataType] = {**PROFILE_SCHEMA, EVENT_DAYS: pl.List(pl.Date())}
 """What an index has of a profile. `event_days.find_event_days` defines the last column."""
 
 

@@ -14,6 +14,7 @@ from customer_profiles.lake.layout import index_progress_name
 from customer_profiles.lake.object_store import ObjectStore
 from customer_profiles.lake.profiles import BucketProfiles
 from customer_profiles.processing.tasks.variants import index_with_variants
+from customer_profiles.profiles.event_days import find_event_days
 from customer_profiles.profiles.schema import EVENT_DAYS, INDEXED_SCHEMA
 from customer_profiles.search.profile_index import IndexRef, ProfileIndex
 
@@ -90,7 +91,8 @@ def _add_event_days(
     """Add the days with events: the known ones, and the others from the bucket's live files."""
     unknown = profiles.join(days, on="user_id", how="anti")["user_id"]
     if unknown.len():
-        days = pl.concat([days, partition.event_days(files, unknown)])
+        others = map(find_event_days, partition.slices(files, unknown))
+        days = pl.concat([days, *others])
     return profiles.join(days, on="user_id", how="left", maintain_order="left")
 
 

@@ -55,10 +55,6 @@ class _Derived:
     event_days: list[pl.DataFrame] = field(default_factory=list)
     """The days with events of the customers whose profiles are built, for the index."""
 
-    def known_days(self) -> pl.DataFrame:
-        """Return the days with events, as `find_event_days` does."""
-        return pl.concat([NO_DAYS, *self.event_days])
-
 
 def update_buckets(
     config: TaskConfig, task: ProfileTask, buckets: Iterable[int]
@@ -113,20 +109,17 @@ def update_bucket(
         if task.rebuild or restored
         else [file for file in files if file.last_batch > current.through_batch]
     )
-    updated, content, derived = 0, None, _Derived()
+    updated, content, days = 0, None, NO_DAYS
     if new_files:
         check_events(bucket, partition.records(files), task)
-        user_ids = partition.user_ids(new_files)
-        updated = len(user_ids)
-        profiles, content = _build(
-            store, partition, files, current, user_ids, new_files, task, derived
-        )
+        users = partition.user_ids(new_files)
+        updated = len(users)
+        profiles, content, days = _build(store, partition, files, current, users, new_files, task)
         current = BucketProfiles(profiles, None, new_files[-1].last_batch)
     indexed, error = 0, None
     if index and task.index:
-        days, anew = derived.known_days(), restored is not None
         indexed, error = index_bucket(
-            store, index, task.index, partition, files, current, days, anew=anew
+            store, index, task.index, partition, files, current, days, anew=bool(restored)
         )
     compacted, merged = 0, None
     # Unknown in a lake of version 0.2, until a run has read the bucket.
@@ -188,9 +181,13 @@ def _build(
     user_ids: pl.Series,
     new_files: Sequence[DataFile],
     task: ProfileTask,
-    derived: _Derived,
-) -> tuple[pl.DataFrame, BucketManifest]:
-    """Compute the profiles of some customers, count the bucket's events and write both."""
+) -> tuple[pl.DataFrame, BucketManifest, pl.DataFrame]:
+    """Compute the profiles of some customers, count the bucket's events and write both.
+
+    Returns:
+        All profiles of the bucket, what was written, and the days with events of these customers.
+    """
+    derived = _Derived()
     counts, days = derived.counts, derived.days
     unchanged = current.profiles.join(user_ids.to_frame(), on="user_id", how="anti")
     profiles = pl.concat(
@@ -215,7 +212,7 @@ def _build(
     content = BucketManifest(
         task.through_batch, partition.records(files), stored_profiles, stored_counts
     )
-    return profiles, content
+    return profiles, content, pl.concat([NO_DAYS, *derived.event_days])
 
 
 def _build_slices(
