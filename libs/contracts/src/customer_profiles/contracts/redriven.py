@@ -66,7 +66,7 @@ class Redriven:
         for name, value in place.items():
             if value is not None and not _can_be(name, value):
                 raise InvalidMessageError(f"not a redriven record: {name} is {shown(value)}")
-        return cls(identity, sent, time, **place)  # type: ignore[arg-type]
+        return cls(identity, sent, time, **place)
 
 
 def _can_be(name: str, value: object) -> bool:
