@@ -49,7 +49,8 @@ function showFigure(card, figure, days) {
   const place = card.querySelector(".change");
   const { way, text } = change(figure.now, figure.before);
   const mark = element("strong", way, `${ARROWS[way]} ${text}`);
-  place.replaceChildren(mark, element("span", "", ` ${days} days vs the ${days} before`));
+  const what = days === 1 ? "1 day vs the day before" : `${days} days vs the ${days} before`;
+  place.replaceChildren(mark, element("span", "", ` ${what}`));
   card.querySelector(".line").replaceChildren(...(figure.spark.length > 1 ? [sparkline(figure.spark)] : []));
 }
 
@@ -73,7 +74,7 @@ function showSummary(summary, cards) {
     const moved = { up: "rose by", down: "fell by", same: "stayed the same:" }[way];
     headline.replaceChildren(
       element("span", "", "Revenue "), element("strong", way, `${moved} ${text}`),
-      element("span", "", ` to ${whole(revenue.now)} from ${dayText(periods.since)} to ${dayText(periods.until)}, compared with the ${periods.days} days before.`),
+      element("span", "", ` to ${whole(revenue.now)} from ${dayText(periods.since)} to ${dayText(periods.until)}, compared with the ${periods.days === 1 ? "day" : `${periods.days} days`} before.`),
     );
     const { leader } = summary;
     if (leader) headline.append(element("span", "", " Of all segments, "), element("b", "", leader.key), element("span", "", ` earns most: ${(100 * leader.share).toFixed(0)} % of the revenue since ${dayText(periods.first)}.`));
