@@ -427,7 +427,7 @@ class FakeMetricsIndices:
                 if not self.sends_left:
                     raise IndexUnavailableError("Elasticsearch stopped answering.\nTry again.")
                 self.sends_left -= 1
-            first, *rest = text.splitlines()
+            first, *rest = text.removesuffix("\n").split("\n")
             ((action, metadata),) = json.loads(first).items()
             self.actions.append((index, action, metadata["_id"]))
             if action == "delete":

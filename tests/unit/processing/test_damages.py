@@ -191,6 +191,14 @@ def test_events_of_a_wrong_clock_are_no_finding(lake: DamagedLake) -> None:
     assert look(lake, deep=True).findings == ()
 
 
+def test_texts_with_separators_of_unicode_are_no_finding(lake: DamagedLake) -> None:
+    for number, separator in enumerate("\u2028\u2029\x85\x0b\x1c"):
+        brand = f"a{separator}{number}"
+        lake.pipeline.topics.produce(message(USERS[0], brand=brand, user_session=brand))
+    process(lake.pipeline.context())
+    assert look(lake, deep=True).findings == ()
+
+
 @pytest.mark.parametrize(("damage", "found"), TABLE, ids=[str(damage) for damage, _ in TABLE])
 def test_a_damage_is_found_named_and_mended(lake: DamagedLake, damage: Damage, found: str) -> None:
     damage.apply(lake)

@@ -85,7 +85,7 @@ def _tables(text: str) -> list[tuple[tuple[str | int, ...], int, dict[str, int]]
     """Return each table with its location, its line, and the lines of its keys."""
     tables: list[tuple[tuple[str | int, ...], int, dict[str, int]]] = [((), 0, {})]
     positions: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if header := _HEADER.match(line):
             name = header[2].replace('"', "").replace(" ", "")
             location: tuple[str | int, ...] = tuple(name.split("."))

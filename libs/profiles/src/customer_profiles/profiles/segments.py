@@ -165,7 +165,7 @@ def _line_number(text: str, position: int, key: str) -> int:
 
     Lines are counted from 1.
     """
-    lines = text.splitlines()
+    lines = text.split("\n")
     headers = _matching_lines(lines, r"\s*\[\[\s*segments\s*\]\]")
     if position >= len(headers):
         # Rules may also be written as a list of inline tables.

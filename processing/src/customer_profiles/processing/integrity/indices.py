@@ -158,7 +158,8 @@ class AllCounts:
         brands = top_brands(self._brands)
         frames = (pl.read_parquet(io.BytesIO(part)) for part in self._parts)
         counts = add_counts(reduce_brands(frame, brands) for frame in frames)
-        lines = "".join(counts_to_ndjson(counts)).splitlines()
+        # `splitlines` would also split texts that have a line separator of Unicode.
+        lines = [line for line in "".join(counts_to_ndjson(counts)).split("\n") if line]
         return {
             json.loads(action)["index"]["_id"]: json.loads(content)
             for action, content in zip(lines[::2], lines[1::2], strict=True)
