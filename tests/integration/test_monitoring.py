@@ -6,6 +6,7 @@ Debian's packages `prometheus` and `prometheus-alertmanager` are needed; `.ci/ru
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from customer_profiles.lake.s3 import S3Config, S3ObjectStore
 from customer_profiles.monitoring.alerts.sources import QUALITY_OPEN
 from customer_profiles.monitoring.service import Monitor
 from customer_profiles.monitoring.settings import Settings
+from customer_profiles.quality.contract import default_contract
 from customer_profiles.quality.findings import Finding, OpenFindings, Severity
 from customer_profiles.search.client import ElasticsearchConfig
 from customer_profiles.search.metrics_indices import MetricsIndices
@@ -38,8 +40,8 @@ from stack.isolated import isolated_environment
 from stack.settings import MONITORING_SERVERS
 from stack.settings import Settings as StackSettings
 from stack.supervisor import Supervisor
-from tests.integration.conftest import Stack, search
-from tests.support import HEADER, ROOT
+from tests.integration.conftest import Stack, ingest, search
+from tests.support import HEADER, ROOT, line
 
 WAIT_S = 60.0
 
@@ -231,6 +233,42 @@ def firing(stack: Stack) -> set[str]:
     search(stack, "alerts/_refresh", method="POST")
     query = "alerts/_search?q=name:DataQuality+AND+NOT+state:resolved&size=100"
     return {hit["_source"]["fingerprint"] for hit in search(stack, query)["hits"]["hits"]}
+
+
+def test_a_batch_that_fails_waits_until_somebody_accepts_it(stack: Stack, tmp_path: Path) -> None:
+    rule = yaml.safe_load(default_contract())
+    (check,) = [each for each in rule["schema"][0]["quality"] if each["id"] == "price_median"]
+    check |= {"severity": "quarantine", "implementation": {"high": 500_000}}
+    contract = tmp_path / "contract.odcs.yaml"
+    contract.write_text(yaml.safe_dump(rule))
+    quality = ("customer_profiles.monitoring", "quality")
+    run = ("customer_profiles.processing", "process", "--brief")
+    assert stack.python(*quality, QUALITY_CONTRACT=str(contract)).returncode in (0, 3)
+    rows = [
+        line(user_id=f"77{number:03d}", price="900000.00", user_session=f"wrong-{number}")
+        for number in range(30)
+    ]
+    path = tmp_path / "cents.csv"
+    path.write_text("\n".join([HEADER, *rows]) + "\n")
+    ingest(stack, path)
+    completed = stack.python(*run)
+    assert completed.returncode == 3, completed.stdout + completed.stderr
+    report = json.loads((stack.reports / "process-latest.json").read_text())
+    assert (report["events_landed"], report["degraded"]) == (30, ["profiles_waiting"])
+    batch = re.search(r"make quality ACCEPT=(\d+)", completed.stdout)
+    assert batch, completed.stdout
+    profile = ("customer_profiles.processing", "profile", "77000")
+    assert stack.python(*profile).returncode == 1
+    assert "median price" in stack.python("customer_profiles.processing", "summary").stdout
+    assert batch[0] in stack.python("customer_profiles.monitoring", "health").stdout
+    assert batch[0] in stack.python("customer_profiles.processing", "verify").stdout
+    accepted = stack.python(*quality, "--accept", batch[1])
+    assert "Next: make process" in accepted.stdout
+    completed = stack.python(*run)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    assert '"total_events": 1' in stack.python(*profile).stdout
+    # The tests after this one hold nothing back.
+    assert stack.python(*quality).returncode in (0, 3)
 
 
 def test_prometheus_scrapes_every_process(watched: Stack, tmp_path: Path) -> None:
