@@ -84,8 +84,8 @@ def judge_batch(
     new = batch.filter((pl.col("metric") != topic.FIRST_SEEN) | is_new)
     verdicts = _judge(earlier, new, checks, special_days, "")
     failed = {(each.series.check, each.series.field, each.day) for each in verdicts}
-    sources = batch.filter(pl.col("metric") == topic.ROWS)["source"].unique().sort()
-    for source in sources if len(sources) > 1 else ():
+    sources: list[str] = batch.filter(pl.col("metric") == topic.ROWS)["source"].unique().to_list()
+    for source in sorted(sources) if len(sources) > 1 else []:
         part = batch.filter(pl.col("source") == source)
         for verdict in _judge(earlier, part, checks, special_days, source):
             if (verdict.series.check, verdict.series.field, verdict.day) not in failed:
