@@ -97,6 +97,8 @@ def _run(options: argparse.Namespace) -> int:
         console.print(f"{rows.height} rows of {options.show}, the most telling first", markup=False)
         console.print(rows.write_csv(), markup=False)
         return 0
+    # Checks may be declared before the first run.
+    store.ensure_bucket()
     if options.contract is None:
         quarantine = declare_holding(store, checks, special_days)
         _print_waiting(store, quarantine, console)
