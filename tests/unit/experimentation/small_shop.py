@@ -58,8 +58,12 @@ class Index:
     """Keeps what experiments write to Elasticsearch."""
 
     def __init__(self) -> None:
+        self.fields: list[str] = []
         self.variants: dict[str, Mapping[str, str]] = {}
         self.results: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+
+    def add_field(self, name: str) -> None:
+        self.fields.append(name)
 
     def publish_variants(
         self, name: str, variants: Mapping[str, str], progress: Callable[[int], None]

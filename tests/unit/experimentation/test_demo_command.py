@@ -91,7 +91,7 @@ def test_the_demonstration_goes_through_the_commands_that_people_use(
     assert "effect found:  20.0 % and 26.0 %: +30.0 % [+20.0 %, unbounded]" in out
     assert out.count("effect found:") == 1
     assert "customers exposed before the start: 8 put in, 7 found" in out
-    assert out.splitlines()[-1].endswith("Next: make experiment EXPERIMENT=demo")
+    assert "Next: make experiment EXPERIMENT=demo" in out.splitlines()[-1]
 
 
 def test_what_this_make_was_told_does_not_reach_the_others(

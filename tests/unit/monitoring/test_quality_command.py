@@ -23,6 +23,8 @@ from customer_profiles.quality.checks import DEFAULT_CHECKS
 from customer_profiles.quality.evaluate import evaluate, findings_of
 from customer_profiles.quality.findings import Finding, Severity
 from customer_profiles.quality.history import History, Observation, Series
+from customer_profiles.quality.news import open_findings
+from customer_profiles.quality.watch import Verdict
 from customer_profiles.search.client import ElasticsearchConfig
 from customer_profiles.search.errors import IndexUnavailableError
 from tests.support import MemoryObjectStore
@@ -111,17 +113,25 @@ def test_a_lake_without_events_has_no_rows() -> None:
     assert (rows.height, rows.columns) == (0, COLUMNS)
 
 
+def evaluated(
+    verdicts: list[Verdict], findings: list[Finding], newest: date | None, missing: list[int]
+) -> Evaluation:
+    opened = open_findings(findings, newest, None, 1, datetime(2021, 1, 9, tzinfo=UTC))
+    return Evaluation(verdicts, findings, newest, missing, opened)
+
+
 def half_of_the_rows() -> Evaluation:
     """Forty days with 5,000 rows each, and one with half of them."""
     days = [date.fromordinal(DAY.toordinal() - number) for number in range(41)]
     rows = {day: Observation(2_500 if day == DAY else 5_000, 5_000) for day in days}
     verdicts = evaluate(History({Series("volume"): rows}), DEFAULT_CHECKS)
-    return Evaluation(verdicts, findings_of(verdicts, DEFAULT_CHECKS), DAY, [])
+    return evaluated(verdicts, findings_of(verdicts, DEFAULT_CHECKS), DAY, [])
 
 
 def with_severity(severity: Severity) -> Evaluation:
-    (finding,) = half_of_the_rows().findings
-    return replace(half_of_the_rows(), findings=[replace(finding, severity=severity)])
+    found = half_of_the_rows()
+    findings = [replace(finding, severity=severity) for finding in found.findings]
+    return evaluated(list(found.verdicts), findings, DAY, [])
 
 
 class Quality:
@@ -198,7 +208,7 @@ def test_earlier_days_are_counted_and_do_not_fail(run: Run, quality: Quality) ->
 
 
 def test_a_lake_without_a_closed_day_is_no_failure(run: Run, quality: Quality) -> None:
-    quality.evaluation = Evaluation([], [], None, [7])
+    quality.evaluation = evaluated([], [], None, [7])
     code, out, _ = run()
     assert code == 0
     assert "Some micro-batches have no statistics" in out
@@ -291,9 +301,3 @@ def test_rejected_rows_are_added_up_over_sources(
     store = MemoryObjectStore()
     store.put_json(REJECTED_ROWS, content)
     assert dict(evaluation._rejected(store)) == expected
-
-
-def test_a_finding_of_the_newest_day_is_open() -> None:
-    (finding,) = half_of_the_rows().open.findings
-    assert isinstance(finding, Finding)
-    assert replace(half_of_the_rows(), newest=date(2021, 1, 4)).open.findings == ()

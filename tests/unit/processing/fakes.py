@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -32,6 +33,7 @@ from customer_profiles.kafka.errors import BrokerUnavailableError, OffsetOutOfRa
 from customer_profiles.kafka.reader import MessageBatch, OffsetRange
 from customer_profiles.kafka.source_records import NO_TOPIC, SourceRecord
 from customer_profiles.lake.batch_log import BatchLog
+from customer_profiles.lake.layout import data_file_batches
 from customer_profiles.processing import metrics, stream_state
 from customer_profiles.processing.metrics import DashboardMetrics
 from customer_profiles.processing.settings import Settings
@@ -45,6 +47,7 @@ from customer_profiles.profiles.schema import EVENT_DAYS, INDEXED_SCHEMA
 from customer_profiles.profiles.segments import read_segments
 from customer_profiles.search.documents import documents
 from customer_profiles.search.errors import IndexRefusedError, IndexUnavailableError
+from customer_profiles.search.mapping import EXPERIMENTS
 from customer_profiles.search.metrics_indices import MAPPINGS
 from customer_profiles.search.profile_index import IndexRef
 from tests.support import MemoryObjectStore
@@ -328,7 +331,8 @@ class FakeProfileIndex:
         self.requests.append((index.name, version, set(profiles["user_id"])))
         stored = self.stored[index.name]
         refused = self.refused_users & set(profiles["user_id"])
-        for user_id, text in documents(profiles.select(*INDEXED_SCHEMA)).iter_rows():
+        variants = [EXPERIMENTS] if EXPERIMENTS in profiles.columns else []
+        for user_id, text in documents(profiles.select(*INDEXED_SCHEMA, *variants)).iter_rows():
             if user_id not in refused and version >= stored.get(user_id, (0,))[0]:
                 stored[user_id] = version, json.loads(text)
         if refused:
@@ -526,19 +530,26 @@ class Pipeline:
 
     def lake_profiles(self) -> dict[str, dict[str, Any]]:
         """Return the lake's profiles as documents of the index, by customer."""
-        names = self.store.list_sizes("customer_profiles/")
-        frames = [pl.read_parquet(self.store.objects[name]) for name in names]
-        stored = [
-            pl.read_parquet(self.store.objects[name], columns=["user_id", "event_time"])
-            for name in self.store.list_sizes("events/")
-            if name.endswith(".parquet")
-        ]
-        if not stored:
-            return {}
-        days = find_event_days(pl.concat(stored))
-        indexed = [frame.join(days, on="user_id", how="left") for frame in frames]
-        pairs = chain.from_iterable(documents(frame).iter_rows() for frame in indexed)
+        frames = [self._indexed(name) for name in self.store.list_sizes("customer_profiles/")]
+        pairs = chain.from_iterable(documents(frame).iter_rows() for frame in frames)
         return {user_id: json.loads(text) for user_id, text in sorted(pairs)}
+
+    def _indexed(self, name: str) -> pl.DataFrame:
+        """Return the profiles of an object with the days of the events that they include."""
+        data = self.store.objects[name]
+        through = int(pl.read_parquet_metadata(io.BytesIO(data))["through_batch"])
+        profiles = pl.read_parquet(io.BytesIO(data))
+        batches = {
+            file: data_file_batches(file)
+            for file in self.store.list_sizes(f"events/{name.split('/')[1]}/")
+        }
+        events = [
+            pl.read_parquet(self.store.objects[file], columns=["user_id", "event_time"])
+            for file, covered in batches.items()
+            if covered and covered[1] <= through
+        ]
+        days = find_event_days(pl.concat(events)) if events else None
+        return profiles if days is None else profiles.join(days, on="user_id", how="left")
 
     def result(self) -> dict[str, Any]:
         """Return what readers see of the lake, the indices and the dashboards.

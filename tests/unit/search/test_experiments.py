@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,6 +37,10 @@ class Client:
 
     def create(self, **request: Any) -> None:
         self.created.append(request)
+
+    def get_settings(self, index: str) -> Any:
+        assert index == "customer_profiles-*"
+        return SimpleNamespace(body={"profiles-000001": {}})
 
     def put_mapping(self, **request: Any) -> None:
         self.mapped.append(request)
@@ -107,12 +112,18 @@ def test_only_documents_whose_variant_differs_are_written_with_their_version(
     assert set(written) == {"1", "3", "4"}
 
 
-def test_the_field_is_mapped_before_and_visible_after(
+def test_the_field_is_mapped_by_itself(
+    elasticsearch: Elasticsearch, indices: ExperimentIndices
+) -> None:
+    indices.add_field("banner")
+    (mapped,) = elasticsearch.client.mapped
+    assert list(mapped["properties"]["experiments"]["properties"]) == ["banner"]
+
+
+def test_variants_are_visible_after_a_publication(
     elasticsearch: Elasticsearch, indices: ExperimentIndices
 ) -> None:
     assert indices.publish_variants("banner", {}) == 0
-    (mapped,) = elasticsearch.client.mapped
-    assert list(mapped["properties"]["experiments"]["properties"]) == ["banner"]
     assert elasticsearch.client.refreshed == ["profiles-000001"] * 2
     assert elasticsearch.sent == []
 
@@ -126,7 +137,7 @@ def test_many_documents_are_sent_in_parts_with_progress(
     done: list[int] = []
     assert indices.publish_variants("banner", variants, done.append) == 5
     assert [len(lines) // 2 for _, lines in elasticsearch.sent] == [2, 2, 1]
-    assert done == [1, 3]
+    assert done == [2, 4]
 
 
 def test_without_profiles_the_next_command_is_named(

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from customer_profiles.lake.checksums import THROUGH_BATCH
+from customer_profiles.lake.checksums import SHA256, THROUGH_BATCH
 from customer_profiles.lake.errors import DamagedObjectError
 from customer_profiles.lake.layout import (
     QUALITY_BATCHES_PREFIX,
@@ -156,8 +156,10 @@ def read_days(store: ObjectStore, buckets: int) -> list[pl.DataFrame]:
 
 
 def _get(store: ObjectStore, name: str) -> StoredObject | None:
+    """Read an object. One without a checksum is a copy of something else: all of them have one."""
     with suppress(DamagedObjectError):
-        return store.get(name)
+        stored = store.get(name)
+        return stored if stored and SHA256 in stored.attributes else None
     return None
 
 
