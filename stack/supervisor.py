@@ -221,14 +221,7 @@ class Supervisor:
                 )
             if giving_up.wait(POLL_S):
                 return True
-        seconds = time.monotonic() - started
-        logger.info(
-            "%s answers (%.0f s) at %s",
-            server.name,
-            seconds,
-            server.address,
-            extra={"event": "server_ready", "server": server.name},
-        )
+        _log_ready(server, time.monotonic() - started)
         return True
 
     def _log_tail(self, name: str) -> str:
@@ -236,3 +229,13 @@ class Supervisor:
         lines = path.read_text(errors="replace").splitlines()[-15:]
         tail = "\n".join(f"  | {line}" for line in lines)
         return f"{tail}\nThe whole log: {path}. Then run `make up` again."
+
+
+def _log_ready(server: Server, seconds: float) -> None:
+    logger.info(
+        "%s answers (%.0f s) at %s",
+        server.name,
+        seconds,
+        server.address,
+        extra={"event": "server_ready", "server": server.name},
+    )

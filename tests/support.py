@@ -98,6 +98,9 @@ class MemoryObjectStore(ObjectStore):
         """ETags of objects whose content changed without the server noticing."""
         self._writes_left: int | None = None
 
+    def ensure_bucket(self) -> None:
+        """Do nothing: memory is there."""
+
     def stop_after(self, writes: int | None) -> None:
         """Allow this many more writes and deletions, then fail. None allows all of them."""
         self._writes_left = writes

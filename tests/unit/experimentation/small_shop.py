@@ -81,7 +81,6 @@ class Shop:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self.store = MemoryObjectStore()
-        self.store.ensure_bucket = lambda: None  # type: ignore[attr-defined]
         self.topic = MemoryTopic()
         self.index = Index()
         self.has_lease = True

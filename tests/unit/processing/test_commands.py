@@ -81,7 +81,6 @@ class FakeSession(FakeSpark):
 def commands_on_fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[CommandLine]:
     pipeline = Pipeline(monkeypatch, tmp_path)
     command_line = CommandLine(pipeline, tmp_path)
-    pipeline.store.ensure_bucket = lambda: None  # type: ignore[attr-defined]
     monkeypatch.setattr(commands, "S3ObjectStore", lambda _: pipeline.store)
     monkeypatch.setattr(commands, "SparkSession", FakeSession)
     monkeypatch.setattr(commands, "hold_lease", command_line.hold_lease)

@@ -143,8 +143,7 @@ def step(
     run, watch = retry(partial(watch_gaps, context, state.run, state.gaps, removed))
     state = replace(state, run=run, gaps=watch)
     if time.monotonic() - state.saved_at > CHECKPOINT_INTERVAL_S:
-        state = retry(partial(checkpoint, context, state))
-        state = replace(state, gaps=look_again(context, state.run, state.gaps))
+        state = _look_again(context, retry(partial(checkpoint, context, state)))
     if newest is None:
         return state, None
     seconds = time.perf_counter() - began
@@ -165,6 +164,10 @@ def step(
     )
     publish_run(context, state.run, "stream", batch.to_json())
     return replace(state, batches=(*state.batches[-REPORTED_BATCHES + 1 :], batch)), batch
+
+
+def _look_again(context: Context, state: StreamState) -> StreamState:
+    return replace(state, gaps=look_again(context, state.run, state.gaps))
 
 
 def finish(context: Context, state: StreamState) -> StreamState:

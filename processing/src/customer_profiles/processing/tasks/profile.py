@@ -121,10 +121,7 @@ def update_bucket(
         indexed, error = index_bucket(
             store, index, task.index, partition, files, current, days, anew=bool(restored)
         )
-    compacted, merged = 0, None
-    # Unknown in a lake of version 0.2, until a run has read the bucket.
-    if (expected := task.expected_events.get(bucket)) is not None:
-        compacted, merged = partition.compact(current.through_batch, expected)
+    compacted, merged = _compact(partition, current.through_batch, task)
     return BucketResult(
         bucket,
         updated,
@@ -136,6 +133,14 @@ def update_bucket(
         merged=merged,
         restored=restored,
     )
+
+
+def _compact(
+    partition: EventPartition, through_batch: int, task: ProfileTask
+) -> tuple[int, EventFile | None]:
+    expected = task.expected_events.get(partition.bucket)
+    # Unknown in a lake of version 0.2, until a run has read the bucket.
+    return (0, None) if expected is None else partition.compact(through_batch, expected)
 
 
 def _read_current(
