@@ -201,7 +201,7 @@ def test_earlier_days_are_counted_and_do_not_fail(run: Run, quality: Quality) ->
         for day in (2, 3)
         for finding in quality.evaluation.findings
     ]
-    quality.evaluation = replace(quality.evaluation, findings=earlier)
+    quality.evaluation = evaluated(list(quality.evaluation.verdicts), earlier, DAY, [])
     code, out, _ = run()
     assert code == 0
     assert "2 earlier days have findings, the last one 2021-01-03." in out
