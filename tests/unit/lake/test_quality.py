@@ -10,6 +10,7 @@ import pytest
 
 from customer_profiles.lake import quality
 from customer_profiles.lake.layout import QUALITY_THROUGH, quality_batch_name
+from customer_profiles.quality.customers import CUSTOMER_SCHEMA
 from customer_profiles.quality.statistics import STATISTICS_SCHEMA, add_up
 from tests.support import MemoryObjectStore
 
@@ -59,3 +60,17 @@ def test_a_lost_or_old_micro_batch_is_named_and_holds_nothing_up() -> None:
     assert quality.read_statistics(store, 0, (1, 2)).missing == [1]
     quality.checkpoint(store, 2, add_up)
     assert quality.read_statistics(store, 2, ()).missing == [-1]
+
+
+@pytest.mark.parametrize("content", [b"", b"no Parquet", b"PAR1" * 9])
+def test_what_another_program_wrote_counts_as_missing(content: bytes) -> None:
+    store = store_with(1, 10)
+    store.objects[quality_batch_name(1)] = content
+    store.attributes[quality_batch_name(1)] = {}
+    assert quality.read_batch(store, 1) is None
+    assert quality.read_statistics(store, 0, (1, 2)).missing == [1]
+
+
+def test_statistics_are_stored_as_they_are_counted() -> None:
+    assert pl.Schema(STATISTICS_SCHEMA) == quality.STATISTICS_SCHEMA
+    assert pl.Schema(CUSTOMER_SCHEMA) == quality.CUSTOMER_SCHEMA

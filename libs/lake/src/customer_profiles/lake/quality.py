@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from customer_profiles.lake.checksums import SHA256, THROUGH_BATCH
+from customer_profiles.lake.checksums import THROUGH_BATCH
 from customer_profiles.lake.errors import DamagedObjectError
 from customer_profiles.lake.layout import (
     QUALITY_BATCHES_PREFIX,
@@ -31,6 +31,21 @@ INCOMPLETE = "incomplete"
 """The attribute of a sum that lacks micro-batches without statistics."""
 WATERMARK = "watermark"
 """The attribute with the watermark after a micro-batch; ISO 8601, empty if there is none."""
+STATISTICS_SCHEMA = pl.Schema(
+    {
+        "day": pl.Date(),
+        "source": pl.String(),
+        "partition": pl.Int32(),
+        "metric": pl.String(),
+        "key": pl.String(),
+        "value": pl.Int64(),
+    }
+)
+"""`quality.statistics.STATISTICS_SCHEMA`, as it is stored."""
+CUSTOMER_SCHEMA = pl.Schema({"day": pl.Date(), "metric": pl.String(), "value": pl.Int64()})
+"""`quality.customers.CUSTOMER_SCHEMA`, as it is stored."""
+UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
+"""What bytes can cause that are no Parquet file, or one of another kind."""
 AddUp = Callable[[Iterable[pl.DataFrame]], pl.DataFrame]
 """`quality.statistics.add_up`."""
 
@@ -58,8 +73,8 @@ def write_batch(
 
 def read_batch(store: ObjectStore, number: int) -> pl.DataFrame | None:
     """Return the statistics of one micro-batch; None if it has none, or if they are damaged."""
-    stored = _get(store, quality_batch_name(number))
-    return _read(stored) if stored else None
+    found = _read(store, quality_batch_name(number), STATISTICS_SCHEMA)
+    return found[1] if found else None
 
 
 def read_watermark(store: ObjectStore, number: int) -> datetime | None:
@@ -84,21 +99,21 @@ def read_statistics(
         through_batch: the batch log's checkpoint: all micro-batches up to it are committed.
         committed: the micro-batches after it that are committed.
     """
-    sums = _get(store, QUALITY_THROUGH)
-    summed = _through(sums) if sums else 0
+    sums = _read(store, QUALITY_THROUGH, STATISTICS_SCHEMA)
+    summed = _through(sums[0]) if sums else 0
     names = store.list_objects(QUALITY_BATCHES_PREFIX)
-    parts = [_read(sums)] if sums else []
-    missing = [-1] if sums and sums.attributes.get(INCOMPLETE) else []
+    parts = [sums[1]] if sums else []
+    missing = [-1] if sums and sums[0].attributes.get(INCOMPLETE) else []
     # Micro-batches that the log has checkpointed may still have objects of their own here.
     for number in sorted({*range(summed + 1, through_batch + 1), *committed}):
         if number <= summed:
             continue
         name = quality_batch_name(number)
-        stored = _get(store, name) if name in names else None
-        if stored is None:
+        found = _read(store, name, STATISTICS_SCHEMA) if name in names else None
+        if found is None:
             missing.append(number)
         else:
-            parts.append(_read(stored))
+            parts.append(found[1])
     return LakeStatistics(parts, missing)
 
 
@@ -109,8 +124,8 @@ def checkpoint(store: ObjectStore, through_batch: int, add_up: AddUp) -> None:
     killed in between neither loses nor doubles anything.
     """
     watermark = read_watermark(store, through_batch)
-    sums = _get(store, QUALITY_THROUGH)
-    summed = _through(sums) if sums else 0
+    sums = _read(store, QUALITY_THROUGH, STATISTICS_SCHEMA)
+    summed = _through(sums[0]) if sums else 0
     numbers = [
         number
         for name in store.list_objects(QUALITY_BATCHES_PREFIX)
@@ -151,16 +166,8 @@ def write_days(store: ObjectStore, bucket: int, days: pl.DataFrame, through_batc
 
 def read_days(store: ObjectStore, buckets: int) -> list[pl.DataFrame]:
     """Read the statistics of customers of all buckets, to be added up."""
-    stored = (_get(store, quality_days_name(bucket)) for bucket in range(buckets))
-    return [_read(each) for each in stored if each]
-
-
-def _get(store: ObjectStore, name: str) -> StoredObject | None:
-    """Read an object. One without a checksum is a copy of something else: all of them have one."""
-    with suppress(DamagedObjectError):
-        stored = store.get(name)
-        return stored if stored and SHA256 in stored.attributes else None
-    return None
+    found = (_read(store, quality_days_name(bucket), CUSTOMER_SCHEMA) for bucket in range(buckets))
+    return [each[1] for each in found if each]
 
 
 def _head(store: ObjectStore, name: str) -> ObjectInfo | None:
@@ -169,8 +176,19 @@ def _head(store: ObjectStore, name: str) -> ObjectInfo | None:
     return None
 
 
-def _read(stored: StoredObject) -> pl.DataFrame:
-    return pl.read_parquet(io.BytesIO(stored.data))
+def _read(
+    store: ObjectStore, name: str, schema: pl.Schema
+) -> tuple[StoredObject, pl.DataFrame] | None:
+    """Read an object and its rows; None for one that is missing, or that cannot be read.
+
+    Objects that another program wrote have no checksum, and may hold anything.
+    """
+    with suppress(DamagedObjectError, OSError, ValueError, *UNREADABLE):
+        stored = store.get(name)
+        if stored is not None:
+            rows = pl.read_parquet(io.BytesIO(stored.data))
+            return stored, rows.select(list(schema)).cast(schema)
+    return None
 
 
 def _through(stored: StoredObject | ObjectInfo) -> int:
