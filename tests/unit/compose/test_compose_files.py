@@ -51,7 +51,7 @@ def test_memory_limits_fit_a_codespace() -> None:
     watching = {name for name, each in SERVICES.items() if each.get("profiles") == ["monitoring"]}
     limits = {name: megabytes(service["mem_limit"]) for name, service in SERVICES.items()}
     assert sum(limits[name] for name in limits.keys() - watching) < 6.5 * 1024
-    assert sum(limits[name] for name in watching) <= 768
+    assert sum(limits[name] for name in watching) <= 896
 
 
 @pytest.mark.parametrize(
