@@ -16,7 +16,7 @@ from benchmarks.folder_lake import write_lake
 from customer_profiles.lake.events import EVENT_SCHEMA
 from customer_profiles.lake.layout import REJECTED_ROWS
 from customer_profiles.monitoring.quality import cli, evaluation
-from customer_profiles.monitoring.quality.cli import main
+from customer_profiles.monitoring.quality.cli import MAX_AFTER_A_RUN, main
 from customer_profiles.monitoring.quality.evaluation import Evaluation, index
 from customer_profiles.monitoring.quality.rows import COLUMNS, SHOWN_ROWS, find_rows
 from customer_profiles.quality.checks import DEFAULT_CHECKS
@@ -301,3 +301,16 @@ def test_rejected_rows_are_added_up_over_sources(
     store = MemoryObjectStore()
     store.put_json(REJECTED_ROWS, content)
     assert dict(evaluation._rejected(store)) == expected
+
+
+def test_after_a_run_a_few_findings_are_shown_and_where_the_others_are(
+    run: Run, quality: Quality, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (finding,) = quality.evaluation.findings
+    findings = [replace(finding, field=f"f{number}") for number in range(5)]
+    five = evaluated(list(quality.evaluation.verdicts), findings, DAY, [])
+    monkeypatch.setattr(cli, "evaluate_if_due", lambda *_: five)
+    code, out, _ = run("--if-due")
+    assert code == 0
+    assert out.count("times before") == MAX_AFTER_A_RUN
+    assert out.splitlines()[-1] == "… and 2 more: make quality"

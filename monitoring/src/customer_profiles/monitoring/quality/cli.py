@@ -47,6 +47,8 @@ EXIT_CODES = {None: 0, Severity.WARN: 0, Severity.FAIL: 3, Severity.QUARANTINE: 
 """By the most severe open finding."""
 MAX_PRINTED = 40
 """Findings that are printed. The lake and the index have all of them."""
+MAX_AFTER_A_RUN = 3
+"""Findings that are printed after a run, whose own report is what people want to read."""
 _STYLES = {State.OK: "green", State.WARMING_UP: "dim", State.WARN: "yellow"}
 
 
@@ -87,7 +89,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.if_due:
         evaluation = evaluate_if_due(settings, store, now_utc(), timedelta(0))
         if evaluation is not None:
-            print_findings(evaluation.open, console)
+            print_findings(evaluation.open, console, MAX_AFTER_A_RUN)
         return 0
     checks = read_contract(options.contract or settings.quality_contract)
     special_days = read_calendar(options.calendar or settings.quality_calendar)
@@ -156,17 +158,18 @@ def print_evaluation(evaluation: Evaluation, checks: tuple[Check, ...], console:
     console.print(_history(days, evaluation.newest), markup=False)
 
 
-def print_findings(found: OpenFindings, console: Console) -> None:
+def print_findings(found: OpenFindings, console: Console, most: int = MAX_PRINTED) -> None:
     """Show what is open: what was found, since when, and the command that shows the rows."""
-    for finding in found.findings[:MAX_PRINTED]:
+    for finding in found.findings[:most]:
         because = f" (because of {finding.explained_by})" if finding.explained_by else ""
         console.print(
             f"{finding.severity}: {finding.message}{because}\n"
             f"  since {finding.since}, {finding.times_before} times before; {finding.command}",
             markup=False,
         )
-    if len(found.findings) > MAX_PRINTED:
-        console.print(f"… and {len(found.findings) - MAX_PRINTED} more")
+    if (others := len(found.findings) - most) > 0:
+        command = ": make quality" if most < MAX_PRINTED else ""
+        console.print(f"… and {others} more{command}", markup=False)
 
 
 def _history(days: set[date], newest: date) -> str:
