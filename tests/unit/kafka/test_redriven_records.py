@@ -8,7 +8,6 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-import polars as pl
 import pytest
 
 from customer_profiles.common.errors import PipelineError
@@ -17,6 +16,7 @@ from customer_profiles.kafka import redriven_records
 from customer_profiles.kafka.config import KafkaConfig
 from customer_profiles.kafka.errors import BrokerUnavailableError
 from customer_profiles.kafka.redriven_records import mark_redriven_lost, read_redriven
+from tests.unit.kafka.fake_publisher import record_publications
 
 CONFIG = KafkaConfig("broker:9092")
 RECORD = Redriven("a" * 32, True, "2026-11-23T12:00:00+00:00", "letters-1", "a.csv", 7)
@@ -72,19 +72,7 @@ def test_a_broker_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPat
 def test_letters_are_opened_again_in_a_transaction_of_the_redrive(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    calls: list[Any] = []
-
-    class Publisher:
-        def __init__(self, client: str, _: KafkaConfig, source: str) -> None:
-            calls.append((client, source))
-
-        def send(self, topic: str, keys: pl.Series, values: pl.Series) -> None:
-            calls.append((topic, keys.to_list(), [json.loads(value) for value in values]))
-
-        def __getattr__(self, name: str) -> Any:
-            return lambda: calls.append(name)
-
-    monkeypatch.setattr(redriven_records, "create_publisher", Publisher)
+    calls = record_publications(monkeypatch)
     mark_redriven_lost(CONFIG, {})
     assert calls == []
     mark_redriven_lost(CONFIG, {"0/1": RECORD})

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
-import polars as pl
 import pytest
 
 from customer_profiles.kafka import source_records
 from customer_profiles.kafka.config import KafkaConfig
 from customer_profiles.kafka.source_records import SourceRecord, mark_lost, read_sources
+from tests.unit.kafka.fake_publisher import record_publications
 
 CONFIG = KafkaConfig("broker:9092")
 RECORD = {
@@ -83,19 +83,7 @@ def test_what_is_no_record_is_left_out(
 def test_a_record_is_marked_as_lost_in_a_transaction_of_its_source(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    calls: list[Any] = []
-
-    class Publisher:
-        def __init__(self, client: str, _: KafkaConfig, source: str) -> None:
-            calls.append((client, source))
-
-        def send(self, topic: str, keys: pl.Series, values: pl.Series) -> None:
-            calls.append((topic, keys.to_list(), [json.loads(value) for value in values]))
-
-        def __getattr__(self, name: str) -> Any:
-            return lambda: calls.append(name)
-
-    monkeypatch.setattr(source_records, "create_publisher", Publisher)
+    calls = record_publications(monkeypatch)
     mark_lost(CONFIG, [SourceRecord("a.csv", 3, RECORD)])
     assert calls == [
         # Whoever ingests the source at this moment is fenced.

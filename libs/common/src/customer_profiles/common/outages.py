@@ -137,11 +137,6 @@ class Outages:
             )
             self._save()
 
-    def works_again(self, consequence: str) -> None:
-        """Note that every server answers."""
-        for server in list(self._open):
-            self.works(server, consequence)
-
     def close(self) -> None:
         """Raise no more alerts. What is still away stays open in the file."""
         with self._lock:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import polars as pl
+
 from customer_profiles.common.defaults import KAFKA_CLIENTS
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.kafka.config import KafkaConfig
@@ -20,6 +24,7 @@ __all__ = [
     "TRANSACTION_S",
     "Publisher",
     "create_publisher",
+    "publish_records",
     "transactional_id",
 ]
 
@@ -66,3 +71,28 @@ def create_publisher(client: str, config: KafkaConfig, source: str) -> Publisher
             f"KAFKA_CLIENT={client} needs the package {package}, which is not usable: {error}.\n"
             "Run `make setup`, or set another KAFKA_CLIENT in .env."
         ) from error
+
+
+def publish_records(
+    config: KafkaConfig, source: str, topic: str, records: Mapping[str, str]
+) -> None:
+    """Write records in one transaction of a source.
+
+    Whoever publishes for the source at this moment is fenced, and cannot write over them.
+
+    Args:
+        config: how to reach the brokers.
+        source: the source's name.
+        topic: the topic to write to.
+        records: the values of the messages, by key.
+
+    Raises:
+        DeliveryError: the broker does not accept the records.
+    """
+    publisher = create_publisher(CLIENTS[0], config, source)
+    try:
+        publisher.begin()
+        publisher.send(topic, pl.Series(list(records)), pl.Series(list(records.values())))
+        publisher.commit()
+    finally:
+        publisher.close()

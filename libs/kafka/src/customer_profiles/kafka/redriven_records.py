@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-import polars as pl
-
 from customer_profiles.common.errors import PipelineError
 from customer_profiles.contracts import (
     REPLAYED,
@@ -22,7 +20,7 @@ from customer_profiles.contracts.progress import NO_TOPIC
 from customer_profiles.kafka.admin import topic_id
 from customer_profiles.kafka.config import KafkaConfig
 from customer_profiles.kafka.errors import BrokerUnavailableError
-from customer_profiles.kafka.producer import create_publisher
+from customer_profiles.kafka.producer import publish_records
 from customer_profiles.kafka.reader import read_topic
 
 REDRIVE_SOURCE = "dead letters"
@@ -71,11 +69,5 @@ def mark_redriven_lost(config: KafkaConfig, records: Mapping[str, Redriven]) -> 
     if not records:
         return
     # A redrive that is under way is fenced by that, so it cannot write over the mark.
-    publisher = create_publisher("librdkafka", config, REDRIVE_SOURCE)
-    try:
-        publisher.begin()
-        values = [replace(record, topic_id=NO_TOPIC).to_json() for record in records.values()]
-        publisher.send(REPLAYED.name, pl.Series(list(records)), pl.Series(values))
-        publisher.commit()
-    finally:
-        publisher.close()
+    lost = {key: replace(each, topic_id=NO_TOPIC).to_json() for key, each in records.items()}
+    publish_records(config, REDRIVE_SOURCE, REPLAYED.name, lost)

@@ -12,12 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
 from customer_profiles.contracts import PROGRESS, InvalidMessageError, decode_progress
 from customer_profiles.contracts.progress import NO_TOPIC
 from customer_profiles.kafka.config import KafkaConfig
-from customer_profiles.kafka.producer import create_publisher
+from customer_profiles.kafka.producer import publish_records
 from customer_profiles.kafka.reader import read_topic
 
 if TYPE_CHECKING:
@@ -57,14 +55,8 @@ def mark_lost(config: KafkaConfig, records: Iterable[SourceRecord]) -> None:
         DeliveryError: the broker does not accept the records.
     """
     for record in records:
-        publisher = create_publisher("librdkafka", config, record.source)
-        try:
-            publisher.begin()
-            value = json.dumps({**record.content, "topic_id": NO_TOPIC})
-            publisher.send(PROGRESS.name, pl.Series([record.source]), pl.Series([value]))
-            publisher.commit()
-        finally:
-            publisher.close()
+        value = json.dumps({**record.content, "topic_id": NO_TOPIC})
+        publish_records(config, record.source, PROGRESS.name, {record.source: value})
 
 
 def _decode(message: Message) -> SourceRecord | None:

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from customer_profiles.common.errors import first_line
 from customer_profiles.lake.errors import DamagedObjectError
 from customer_profiles.lake.object_store import ObjectStore
 from customer_profiles.monitoring.alerts.model import Alert, Severity
@@ -46,7 +47,7 @@ def finding_alerts(store: ObjectStore) -> list[Alert]:
     try:
         found = store.get_record(QUALITY_OPEN, OpenFindings.from_json)
     except DamagedObjectError as error:
-        summary = str(error).splitlines()[0]
+        summary = first_line(error)
         name = "QualityUnknown"
         return [Alert(f"lake|{name}", name, Severity.WARNING, summary, "make verify")]
     if found is None:
